@@ -1,0 +1,85 @@
+//! What every operator offers, and what it is told of the step it runs in.
+
+use std::io::{self, Read, Write};
+
+use datafusion::arrow::record_batch::RecordBatch;
+
+use crate::delta::Delta;
+
+/// The step in which an operator runs. The same steps over the same rows give the same results.
+pub struct StepContext {
+    /// The step's clock, microseconds since the epoch.
+    pub now_us: i64,
+    /// The watermark of this dataflow's input at the end of this step, microseconds; `i64::MIN` none, `i64::MAX` input has ended.
+    pub watermark_us: i64,
+    /// Rows that could not be computed in this step.
+    pub errors: Vec<RowError>,
+    /// Rows that came after their window had closed.
+    pub late: Vec<LateRow>,
+}
+
+/// A row that an expression failed on. It is left out of the result and reported.
+#[derive(Clone, Debug)]
+pub struct RowError {
+    /// Operator key (`Node::key`).
+    pub operator: String,
+    pub message: String,
+    pub at: ErrorAt,
+}
+
+#[derive(Clone, Debug)]
+pub enum ErrorAt {
+    /// Stateless so far: the source row is known, the runtime writes a dead letter.
+    Row { source: u32, partition: i32, offset: i64 },
+    /// Past a stateful operator: the row with this key is withheld while the error holds.
+    Withheld { key: String, holds: bool },
+}
+
+/// Late rows of one delta, as they would have entered the aggregate.
+#[derive(Clone, Debug)]
+pub struct LateRow {
+    pub operator: String,
+    pub rows: RecordBatch,
+    /// Source, partition, offset of each row where known.
+    pub origin: Option<crate::delta::Origin>,
+}
+
+/// One node of a running graph. Owned by one task.
+pub trait Operator: Send {
+    /// Takes rows of one input, answers what follows from them at once (stateless operators and joins) or keeps them for
+    /// [`Operator::finish`].
+    fn push(&mut self, input: usize, delta: Delta, ctx: &mut StepContext) -> Result<Vec<Delta>, OperatorError>;
+
+    /// The end of a step: aggregates answer their net changes, closed windows are emitted.
+    fn finish(&mut self, _ctx: &mut StepContext) -> Result<Vec<Delta>, OperatorError> {
+        Ok(Vec::new())
+    }
+
+    /// Bytes of memory that its state holds.
+    fn state_bytes(&self) -> usize {
+        0
+    }
+
+    /// Rows (groups, keys) in its state, for people to see.
+    fn state_rows(&self) -> usize {
+        0
+    }
+
+    /// Writes its whole state, versioned, in its own encoding.
+    fn snapshot(&self, _out: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Takes the state that [`Operator::snapshot`] wrote.
+    fn restore(&mut self, _from: &mut dyn Read) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A failure of the operator itself, not of a row: the pipeline stops with it, others live on.
+#[derive(Debug, thiserror::Error)]
+#[error("operator {operator}: {reason}")]
+pub struct OperatorError {
+    pub operator: String,
+    pub reason: String,
+}

@@ -1,0 +1,152 @@
+//! What every backend of the log offers. A commit is atomic within one shard.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headwater_base::{Offset, PartitionId};
+use tokio::sync::Notify;
+
+/// One record batch (format v2, validated by the caller) for the end of a partition.
+#[derive(Clone, Debug)]
+pub struct Append {
+    pub partition: PartitionId,
+    /// The log overwrites base offset and leader epoch (outside the CRC); the rest is stored as it came.
+    pub batch: Bytes,
+}
+
+/// What becomes durable as one unit: wholly there after a crash, or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    pub appends: Vec<Append>,
+    /// Partitions whose log start offset moves up to the given offset.
+    pub trims: Vec<(PartitionId, Offset)>,
+    /// Partitions that cease to exist, with all their batches.
+    pub drops: Vec<PartitionId>,
+}
+
+/// The answer to [`Log::submit`]: offsets are fixed, durability is awaited.
+pub struct Submitted {
+    /// One base offset per append, in order.
+    pub base_offsets: Vec<Offset>,
+    pub durable: Durable,
+}
+
+/// Resolves when the commit has been written and synced, or can never be.
+pub type Durable = Pin<Box<dyn Future<Output = Result<(), WriteFailure>> + Send>>;
+
+/// The log failed to make data durable. It accepts nothing more until the process restarts.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the log at {place} cannot be written any more: {reason}; restart the node after mending the disk")]
+pub struct WriteFailure {
+    pub place: String,
+    pub reason: String,
+}
+
+/// Why a commit was not taken. Nothing of it was written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// No room for another chunk; retriable, heals when there is room.
+    #[error("the disk is full: {0}")]
+    Full(String),
+    /// Too many bytes wait for the disk; retriable.
+    #[error("{queued_bytes} bytes already wait for the disk")]
+    Busy { queued_bytes: usize },
+    #[error("a commit of {bytes} bytes is larger than the limit of {max_bytes}")]
+    TooLarge { bytes: usize, max_bytes: usize },
+    /// The partitions of a commit live in different shards.
+    #[error("the commit spans shards {0} and {1}")]
+    CrossShard(u16, u16),
+    #[error(transparent)]
+    Failed(#[from] WriteFailure),
+}
+
+/// How far a reader may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Only what is durable (the high watermark): everything that leaves the process.
+    Durable,
+    /// Also what waits for its fdatasync: the engine, whose own commit follows in the same log.
+    Submitted,
+}
+
+/// Extent of a partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartitionState {
+    /// Log start offset: the first offset that may be read.
+    pub start: Offset,
+    /// High watermark: everything below is durable.
+    pub durable_end: Offset,
+    /// The next offset to be assigned.
+    pub submitted_end: Offset,
+    /// Bytes of the partition's batches still held.
+    pub bytes: u64,
+}
+
+/// Batches as stored, in order, contiguous; the first one contains the offset asked for.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOut {
+    pub batches: Vec<Bytes>,
+    /// The partition's state at the moment of the read.
+    pub state: PartitionState,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("offset {offset} is outside {}..{}", state.start, state.durable_end)]
+    OutOfRange { offset: Offset, state: PartitionState },
+    #[error("cannot read the log: {0}")]
+    Io(#[from] std::io::Error),
+    /// What is on the disk does not match its checksum.
+    #[error("rotten data: {0}")]
+    Corrupt(String),
+}
+
+/// A stored batch without its records (the fields of the batch header that others index).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchMeta {
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+    pub max_timestamp: i64,
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub base_sequence: i32,
+    pub attributes: i16,
+    /// Bytes of the whole batch.
+    pub bytes: u32,
+}
+
+/// Keeps a wake-up registered; dropping it ends it.
+pub trait Registration: Send + Sync {}
+
+/// A sharded, durable log of partitions. A partition exists from its first append; an unknown one reads as empty.
+///
+/// Implementations are told apart by nobody above this floor: one conformance suite runs on all of them.
+pub trait Log: Send + Sync + 'static {
+    fn shards(&self) -> u16;
+    fn shard_of(&self, partition: PartitionId) -> u16;
+
+    /// Assigns offsets and queues the commit for the next group commit. Never waits for the disk.
+    /// Commits of one shard become durable in the order of submission.
+    fn submit(&self, commit: Commit) -> Result<Submitted, SubmitError>;
+
+    /// Reads whole batches from the one that holds `from`, until `max_bytes` is reached (at least one if there is any
+    /// below the bound). Empty at the end. May touch the disk unless [`Log::in_memory`] says otherwise.
+    fn read(&self, partition: PartitionId, from: Offset, max_bytes: usize, bound: Bound) -> Result<ReadOut, ReadError>;
+
+    /// Whether a read from here is served without the disk.
+    fn in_memory(&self, partition: PartitionId, from: Offset) -> bool;
+
+    fn state(&self, partition: PartitionId) -> PartitionState;
+
+    /// Base offset of the first readable batch whose largest timestamp is at least `timestamp_ms`.
+    fn find_time(&self, partition: PartitionId, timestamp_ms: i64) -> Result<Option<Offset>, ReadError>;
+
+    /// Calls back for every batch held, partition by partition in any order, each partition's batches in order.
+    /// For rebuilding what is derived from the log, once at start; reads indexes, not records.
+    fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchMeta)) -> Result<(), ReadError>;
+
+    /// `wake` is notified (`notify_one`) whenever one of the partitions grows within the bound, changes its start or is dropped.
+    fn register(&self, partitions: &[PartitionId], bound: Bound, wake: Arc<Notify>) -> Box<dyn Registration>;
+}

@@ -1,0 +1,134 @@
+//! The operator graph of one materialized view: what the planner hands to `dataflow`.
+//!
+//! Leaves are relations by name; their schema is the relation's whole schema (no projection is pushed into a leaf).
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::physical_expr::PhysicalExpr;
+
+pub type NodeId = usize;
+
+/// Nodes in topological order: inputs come before their users; the last one is the result.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    pub nodes: Vec<Node>,
+}
+
+impl Graph {
+    pub fn root(&self) -> Option<&Node> {
+        self.nodes.last()
+    }
+
+    /// Names of the relations that it reads, once each.
+    pub fn relations(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.nodes.iter().filter_map(|n| n.op.relation()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub id: NodeId,
+    /// Stable across restarts and unrelated edits: operator kind and position, for example `aggregate-3`.
+    pub key: String,
+    pub op: Op,
+    pub inputs: Vec<NodeId>,
+    pub schema: SchemaRef,
+    pub props: Props,
+}
+
+/// What the planning pass inferred of a node's output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Props {
+    pub changelog: Changelog,
+    /// Output columns that identify a row.
+    pub key: Option<Vec<usize>>,
+    /// Output column that the watermark speaks of.
+    pub event_time: Option<usize>,
+    /// Output column that holds the end of a window, if there is one.
+    pub window_end: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changelog {
+    /// Rows are only ever added.
+    AppendOnly,
+    /// Rows are added and taken back; every taken-back row carries all its columns.
+    Retracting,
+}
+
+pub type PhysExpr = Arc<dyn PhysicalExpr>;
+
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Rows of a relation of the catalog.
+    Relation { name: String },
+    Filter { predicate: PhysExpr },
+    /// One expression per output column.
+    Project { exprs: Vec<PhysExpr> },
+    /// One output row per element of the list in the last input column; the element takes its place (a struct element stays
+    /// one struct column). Rows with an empty or NULL list vanish.
+    Unnest,
+    Aggregate(Aggregate),
+    Join(Join),
+    /// All inputs have the node's column types.
+    Union,
+}
+
+impl Op {
+    pub fn relation(&self) -> Option<&str> {
+        match self {
+            Self::Relation { name } => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// Output: the group columns, then one column per call. Without group columns there is always exactly one row
+/// (`count` 0, others NULL), also over no input.
+#[derive(Clone, Debug)]
+pub struct Aggregate {
+    pub group: Vec<PhysExpr>,
+    pub calls: Vec<AggregateCall>,
+    /// `EMIT ON WINDOW CLOSE`: the group column that holds the window's end (microseconds, UTC). A group is emitted once, as an
+    /// insert, when the watermark has reached its end, then forgotten.
+    pub close: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AggregateCall {
+    pub function: AggregateFunction,
+    /// `None` for `count(*)`. Already cast by the planner: sums arrive as Int64->Decimal128(38, s), Float64 or Decimal128.
+    pub arg: Option<PhysExpr>,
+    pub distinct: bool,
+    pub filter: Option<PhysExpr>,
+    pub return_type: DataType,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AggregateFunction {
+    Count,
+    Sum,
+    Avg,
+    Min,
+    Max,
+}
+
+/// Output: the left columns, then the right columns. Both sides may retract; both are kept in state, by key.
+#[derive(Clone, Debug)]
+pub struct Join {
+    pub kind: JoinKind,
+    /// Equal keys: expressions over the left and over the right input, of the same type. NULL equals nothing.
+    pub on: Vec<(PhysExpr, PhysExpr)>,
+    /// A further condition over the joined row (left columns, then right columns). For a left join it decides what matches.
+    pub filter: Option<PhysExpr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    Inner,
+    Left,
+}
