@@ -1,0 +1,39 @@
+//! Changing a batch's header in place of decoding it.
+
+use bytes::Bytes;
+
+use crate::error::BatchError;
+use crate::header::{ATTR_LOG_APPEND_TIME, BatchHeader, CRC_FROM};
+
+/// Sets base offset and leader epoch, which lie outside the CRC.
+///
+/// # Panics
+/// When `batch` is shorter than 16 bytes.
+pub fn place(batch: &mut [u8], base_offset: i64, leader_epoch: i32) {
+    batch[..8].copy_from_slice(&base_offset.to_be_bytes());
+    batch[12..16].copy_from_slice(&leader_epoch.to_be_bytes());
+}
+
+/// As [`place`] on a shared batch; copies it unless this is the only handle.
+pub fn with_place(batch: Bytes, base_offset: i64, leader_epoch: i32) -> Bytes {
+    edit(batch, |bytes| place(bytes, base_offset, leader_epoch))
+}
+
+/// Gives all records the broker's time (`message.timestamp.type=LogAppendTime`) and computes the CRC anew.
+pub fn with_log_append_time(batch: Bytes, now_ms: i64) -> Result<Bytes, BatchError> {
+    let attributes = BatchHeader::parse(&batch)?.attributes | ATTR_LOG_APPEND_TIME;
+    Ok(edit(batch, |bytes| {
+        bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
+        bytes[35..43].copy_from_slice(&now_ms.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    }))
+}
+
+fn edit(batch: Bytes, change: impl FnOnce(&mut [u8])) -> Bytes {
+    let mut owned = batch
+        .try_into_mut()
+        .unwrap_or_else(|shared| shared[..].into());
+    change(&mut owned);
+    owned.freeze()
+}

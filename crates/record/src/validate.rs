@@ -1,0 +1,121 @@
+//! Is this a batch that may be stored? What a broker checks before it appends (Kafka's `LogValidator`).
+
+use bytes::Bytes;
+
+use crate::error::BatchError;
+use crate::header::{
+    ATTR_CODEC_MASK, ATTR_CONTROL, ATTR_LOG_APPEND_TIME, ATTR_TRANSACTIONAL, BatchHeader, CRC_FROM,
+};
+use crate::records::records;
+
+const ATTR_KNOWN: i16 =
+    ATTR_CODEC_MASK | ATTR_LOG_APPEND_TIME | ATTR_TRANSACTIONAL | ATTR_CONTROL | 0x40;
+
+/// Checks exactly one batch: length, magic, CRC, attributes, counts. Does not look at the records
+/// (see [`verify_records`]).
+pub fn validate(batch: &[u8]) -> Result<BatchHeader, BatchError> {
+    let header = BatchHeader::parse(batch)?;
+    if header.bytes != batch.len() {
+        return Err(BatchError::Corrupt("bytes after the batch"));
+    }
+    if crc32c::crc32c(&batch[CRC_FROM..]) != header.crc {
+        return Err(BatchError::Corrupt("CRC mismatch"));
+    }
+    check_fields(&header)?;
+    Ok(header)
+}
+
+fn check_fields(header: &BatchHeader) -> Result<(), BatchError> {
+    header.codec()?;
+    if header.attributes & !ATTR_KNOWN != 0 {
+        return Err(BatchError::Invalid("unknown attribute bits"));
+    }
+    if header.record_count < 1 {
+        return Err(BatchError::Invalid("no records"));
+    }
+    if header.last_offset_delta != header.record_count - 1 {
+        return Err(BatchError::Invalid(
+            "offset deltas do not match the record count",
+        ));
+    }
+    if header.producer_id >= 0
+        && (header.producer_epoch < 0 || (header.base_sequence < 0 && !header.is_control()))
+    {
+        return Err(BatchError::Invalid(
+            "a producer id without epoch or sequence",
+        ));
+    }
+    if header.producer_id < -1 || header.max_timestamp < -1 {
+        return Err(BatchError::Invalid("negative producer id or timestamp"));
+    }
+    Ok(())
+}
+
+/// Unfolds the batch and walks all records: every length inside, deltas counting 0, 1, 2...
+/// For input that a later reader must not trip over; costs a decompression.
+pub fn verify_records(batch: &Bytes) -> Result<(), BatchError> {
+    let mut walk = records(batch)?;
+    let mut delta = 0;
+    while let Some(record) = walk.next_ref() {
+        if record?.offset_delta != delta {
+            return Err(BatchError::Invalid(
+                "offset deltas of the records are not 0, 1, 2...",
+            ));
+        }
+        delta += 1;
+    }
+    Ok(())
+}
+
+/// The batches of a produce request's records field (or a fetch answer's), each validated. Ends at the first error.
+pub fn batches(records: Bytes) -> Batches {
+    Batches {
+        rest: records,
+        check: true,
+    }
+}
+
+/// As [`batches`] for bytes that come from our own log: headers are read, checksums are not.
+/// A cut last batch, which fetch answers may have, ends the iteration.
+pub fn split(records: Bytes) -> Batches {
+    Batches {
+        rest: records,
+        check: false,
+    }
+}
+
+/// See [`batches`] and [`split`]. The yielded bytes share the buffer.
+#[derive(Debug)]
+pub struct Batches {
+    rest: Bytes,
+    check: bool,
+}
+
+impl Batches {
+    fn advance(&mut self) -> Result<(BatchHeader, Bytes), BatchError> {
+        let header = BatchHeader::parse(&self.rest)?;
+        let batch = self.rest.split_to(header.bytes);
+        if self.check {
+            validate(&batch)?;
+        }
+        Ok((header, batch))
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<(BatchHeader, Bytes), BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let next = self.advance();
+        if next.is_err() {
+            self.rest.clear();
+            if !self.check && matches!(next, Err(BatchError::Corrupt(_))) {
+                return None;
+            }
+        }
+        Some(next)
+    }
+}
