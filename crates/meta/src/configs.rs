@@ -1,0 +1,196 @@
+//! Topic configs: what exists, what values are legal, and the few that the broker works with, parsed.
+
+use std::collections::BTreeMap;
+
+use headwater_base::limits::BATCH_BYTES_MAX_DEFAULT;
+
+pub use crate::defs::TOPIC_CONFIGS;
+
+/// Type and legal range of a config's value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ConfigKind {
+    Boolean,
+    Int {
+        min: i32,
+        max: i32,
+    },
+    Long {
+        min: i64,
+        max: i64,
+    },
+    Double {
+        min: f64,
+        max: f64,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Comma-separated, each one of these words; any words if there are none.
+    List(&'static [&'static str]),
+}
+
+/// One config that a topic can have.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigDef {
+    pub name: &'static str,
+    pub kind: ConfigKind,
+    pub default: &'static str,
+    /// One sentence for people.
+    pub doc: &'static str,
+}
+
+/// The definition of a config by its name.
+pub fn find(name: &str) -> Option<&'static ConfigDef> {
+    TOPIC_CONFIGS.iter().find(|def| def.name == name)
+}
+
+/// # Errors
+/// What is wrong with the first config that is unknown or has an illegal value.
+pub fn validate(configs: &BTreeMap<String, String>) -> Result<(), String> {
+    for (name, value) in configs {
+        let def = find(name).ok_or_else(|| format!("Unknown topic config name: {name}"))?;
+        check_value(def.kind, value)
+            .map_err(|why| format!("Invalid value {value} for configuration {name}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn check_value(kind: ConfigKind, value: &str) -> Result<(), String> {
+    let value = value.trim();
+    match kind {
+        ConfigKind::Boolean => match value.to_ascii_lowercase().as_str() {
+            "true" | "false" => Ok(()),
+            _ => Err("Expected value to be either true or false".into()),
+        },
+        ConfigKind::Int { min, max } => in_range::<i32>(value, min, max, "a 32-bit integer"),
+        ConfigKind::Long { min, max } => in_range::<i64>(value, min, max, "a 64-bit integer"),
+        ConfigKind::Double { min, max } => in_range::<f64>(value, min, max, "a number"),
+        ConfigKind::Choice(words) => one_of(value, words),
+        ConfigKind::List([]) => Ok(()),
+        ConfigKind::List(words) => value
+            .split(',')
+            .map(str::trim)
+            .try_for_each(|word| one_of(word, words)),
+    }
+}
+
+fn in_range<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
+    text: &str,
+    min: T,
+    max: T,
+    what: &str,
+) -> Result<(), String> {
+    match text.parse::<T>() {
+        Ok(number) if number >= min && number <= max => Ok(()),
+        Ok(number) if number < min => Err(format!("Value must be at least {min}")),
+        Ok(_) => Err(format!("Value must be no more than {max}")),
+        Err(_) => Err(format!("Not {what}")),
+    }
+}
+
+fn one_of(word: &str, words: &[&str]) -> Result<(), String> {
+    match words.contains(&word) {
+        true => Ok(()),
+        false => Err(format!("String must be one of: {}", words.join(", "))),
+    }
+}
+
+/// What the broker needs of a topic's configs on every produce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// Largest record batch, after compression, in bytes.
+    pub max_message_bytes: usize,
+    /// Timestamps are the broker's, not the producer's.
+    pub log_append_time: bool,
+    /// How far a producer's timestamp may lie behind the broker's clock, in milliseconds.
+    pub timestamp_before_max_ms: i64,
+    /// How far it may lie ahead.
+    pub timestamp_after_max_ms: i64,
+    /// The cleanup policy contains `compact`: every record needs a key.
+    pub compacted: bool,
+}
+
+impl Default for TopicSettings {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: BATCH_BYTES_MAX_DEFAULT,
+            log_append_time: false,
+            timestamp_before_max_ms: i64::MAX,
+            timestamp_after_max_ms: 3_600_000,
+            compacted: false,
+        }
+    }
+}
+
+impl TopicSettings {
+    /// Settings from validated configs; what does not parse keeps its default.
+    pub fn of(configs: &BTreeMap<String, String>) -> Self {
+        let default = Self::default();
+        let get = |name: &str| configs.get(name).map(|value| value.trim());
+        let long =
+            |name: &str, or: i64| get(name).and_then(|value| value.parse().ok()).unwrap_or(or);
+        Self {
+            max_message_bytes: get("max.message.bytes")
+                .and_then(|value| value.parse().ok())
+                .unwrap_or(default.max_message_bytes),
+            log_append_time: get("message.timestamp.type") == Some("LogAppendTime"),
+            timestamp_before_max_ms: long(
+                "message.timestamp.before.max.ms",
+                default.timestamp_before_max_ms,
+            ),
+            timestamp_after_max_ms: long(
+                "message.timestamp.after.max.ms",
+                default.timestamp_after_max_ms,
+            ),
+            compacted: get("cleanup.policy").is_some_and(|value| value.contains("compact")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_legal_value_and_every_name_is_there_once() {
+        for def in TOPIC_CONFIGS {
+            assert_eq!(check_value(def.kind, def.default), Ok(()), "{}", def.name);
+            assert_eq!(
+                TOPIC_CONFIGS
+                    .iter()
+                    .filter(|other| other.name == def.name)
+                    .count(),
+                1
+            );
+        }
+    }
+
+    #[test]
+    fn settings_of_nothing_are_the_defaults_of_the_table() {
+        let all = TOPIC_CONFIGS
+            .iter()
+            .map(|def| (def.name.to_owned(), def.default.to_owned()))
+            .collect();
+        assert_eq!(TopicSettings::of(&all), TopicSettings::default());
+        assert_eq!(
+            TopicSettings::of(&BTreeMap::new()),
+            TopicSettings::default()
+        );
+    }
+
+    #[test]
+    fn illegal_values_are_named() {
+        let check = |name: &str, value: &str| {
+            validate(&BTreeMap::from([(name.to_owned(), value.to_owned())]))
+        };
+        assert!(check("retention.ms", "-1").is_ok());
+        assert!(check("retention.ms", "-2").is_err());
+        assert!(check("cleanup.policy", "compact,delete").is_ok());
+        assert!(check("cleanup.policy", "shred").is_err());
+        assert!(check("preallocate", "maybe").is_err());
+        assert!(check("min.cleanable.dirty.ratio", "1.5").is_err());
+        assert_eq!(
+            check("no.such", "1"),
+            Err("Unknown topic config name: no.such".into())
+        );
+    }
+}

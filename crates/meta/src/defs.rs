@@ -1,0 +1,56 @@
+//! Kafka's topic configs with their defaults (Kafka 4.1, `TopicConfig` and `LogConfig`), for DescribeConfigs and validation.
+
+use crate::configs::ConfigDef;
+use crate::configs::ConfigKind::{self, Boolean, Choice, Double, Int, List, Long};
+
+const fn def(
+    name: &'static str,
+    kind: ConfigKind,
+    default: &'static str,
+    doc: &'static str,
+) -> ConfigDef {
+    ConfigDef {
+        name,
+        kind,
+        default,
+        doc,
+    }
+}
+
+/// Every config that a topic can have, by name.
+#[rustfmt::skip]
+pub const TOPIC_CONFIGS: &[ConfigDef] = &[
+    def("cleanup.policy", List(&["compact", "delete"]), "delete", "What becomes of old data: deleted after the retention time or size, or compacted to the latest record per key."),
+    def("compression.gzip.level", Int { min: -1, max: 9 }, "-1", "Level used when the broker recompresses with gzip."),
+    def("compression.lz4.level", Int { min: 1, max: 17 }, "9", "Level used when the broker recompresses with lz4."),
+    def("compression.type", Choice(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), "producer", "Final compression of a topic; 'producer' keeps what the producer sent."),
+    def("compression.zstd.level", Int { min: -131_072, max: 22 }, "3", "Level used when the broker recompresses with zstd."),
+    def("delete.retention.ms", Long { min: 0, max: i64::MAX }, "86400000", "How long tombstones of compacted topics are kept."),
+    def("file.delete.delay.ms", Long { min: 0, max: i64::MAX }, "60000", "Time before a file is removed from the file system."),
+    def("flush.messages", Long { min: 1, max: i64::MAX }, "9223372036854775807", "Records between forced flushes; every acknowledged record is synced anyway."),
+    def("flush.ms", Long { min: 0, max: i64::MAX }, "9223372036854775807", "Time between forced flushes; every acknowledged record is synced anyway."),
+    def("follower.replication.throttled.replicas", List(&[]), "", "Replicas whose replication is throttled on the follower side."),
+    def("index.interval.bytes", Int { min: 0, max: i32::MAX }, "4096", "Bytes between entries of the offset index."),
+    def("leader.replication.throttled.replicas", List(&[]), "", "Replicas whose replication is throttled on the leader side."),
+    def("local.retention.bytes", Long { min: -2, max: i64::MAX }, "-2", "Bytes of a partition kept locally with tiered storage."),
+    def("local.retention.ms", Long { min: -2, max: i64::MAX }, "-2", "Time that segments are kept locally with tiered storage."),
+    def("max.compaction.lag.ms", Long { min: 1, max: i64::MAX }, "9223372036854775807", "Longest time a record stays uncompacted."),
+    def("max.message.bytes", Int { min: 0, max: i32::MAX }, "1048588", "Largest record batch, after compression."),
+    def("message.timestamp.after.max.ms", Long { min: 0, max: i64::MAX }, "3600000", "How far a producer's timestamp may lie ahead of the broker's clock."),
+    def("message.timestamp.before.max.ms", Long { min: 0, max: i64::MAX }, "9223372036854775807", "How far a producer's timestamp may lie behind the broker's clock."),
+    def("message.timestamp.type", Choice(&["CreateTime", "LogAppendTime"]), "CreateTime", "Whether timestamps are the producer's or the broker's."),
+    def("min.cleanable.dirty.ratio", Double { min: 0.0, max: 1.0 }, "0.5", "How dirty a log must be before it is compacted."),
+    def("min.compaction.lag.ms", Long { min: 0, max: i64::MAX }, "0", "Shortest time a record stays uncompacted."),
+    def("min.insync.replicas", Int { min: 1, max: i32::MAX }, "1", "Replicas that must have a record before acks=all is answered."),
+    def("preallocate", Boolean, "false", "Whether segment files are preallocated."),
+    def("remote.log.copy.disable", Boolean, "false", "Whether tiered data becomes read-only."),
+    def("remote.log.delete.on.disable", Boolean, "false", "Whether tiered data is deleted when tiering is switched off."),
+    def("remote.storage.enable", Boolean, "false", "Whether tiered storage is on."),
+    def("retention.bytes", Long { min: i64::MIN, max: i64::MAX }, "-1", "Bytes a partition may grow to before old data is deleted."),
+    def("retention.ms", Long { min: -1, max: i64::MAX }, "604800000", "How long data is kept."),
+    def("segment.bytes", Int { min: 14, max: i32::MAX }, "1073741824", "Size of a segment file."),
+    def("segment.index.bytes", Int { min: 4, max: i32::MAX }, "10485760", "Size of a segment's offset index."),
+    def("segment.jitter.ms", Long { min: 0, max: i64::MAX }, "0", "Largest random delay of a segment roll."),
+    def("segment.ms", Long { min: 1, max: i64::MAX }, "604800000", "Time after which a segment is rolled even if it is not full."),
+    def("unclean.leader.election.enable", Boolean, "false", "Whether replicas out of sync may be elected leader."),
+];
