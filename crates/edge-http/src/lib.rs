@@ -8,5 +8,16 @@ pub mod error;
 pub mod limits;
 pub mod payload;
 
-pub use control::{ChangeStream, Control, Flows, Node, Statements, Streams};
+mod assets;
+mod changes;
+mod connection;
+mod guard;
+mod live;
+mod rates;
+mod reply;
+mod routes;
+mod serve;
+
+pub use control::{Answer, ChangeStream, Control, Flows, Node, Statements, Streams};
 pub use error::{ApiError, ErrorKind, SourceError};
+pub use serve::{HttpConfig, serve};

@@ -18,10 +18,16 @@ pub const STREAMS_MAX: usize = 64;
 pub const CHANGES_PER_EVENT_MAX: usize = 1_000;
 /// Changes of a view are gathered this long into one event.
 pub const CHANGES_PAUSE: Duration = Duration::from_millis(250);
-/// Events that wait for a slow reader of a stream before it is dropped.
-pub const EVENTS_WAITING_MAX: usize = 8;
-/// How long one event may wait for room towards a slow reader.
-pub const SLOW_READER_PAUSE: Duration = Duration::from_secs(10);
+/// Connections open at once; further ones wait in the listener's queue.
+pub const CONNECTIONS_MAX: usize = 512;
+/// Statements running at once; further ones are told to come back.
+pub const STATEMENTS_MAX: usize = 32;
+/// A connection whose peer takes nothing for this long is closed: nobody holds memory by not reading.
+pub const WRITE_STALL: Duration = Duration::from_secs(20);
+/// Open requests may take this long to finish once the node stops.
+pub const SHUTDOWN_PAUSE: Duration = Duration::from_secs(3);
+/// Totals that rates are derived from, remembered at once.
+pub const RATES_MAX: usize = 20_000;
 /// Pause between overviews of the live stream.
 pub const LIVE_PAUSE: Duration = Duration::from_secs(1);
 /// Comment lines that keep a silent stream from being closed on its way.

@@ -16,8 +16,8 @@ pub use alerts::{
 };
 pub use groups::{Group, GroupMember, GroupPartition};
 pub use overview::{
-    Check, Health, HealthStatus, LagSummary, Memory, NodeInfo, Overview, PipelineSummary, Storage,
-    Traffic,
+    Check, Health, HealthStatus, LagSummary, Memory, NodeInfo, Overview, PipelineSummary, Sample,
+    Storage, Traffic,
 };
 pub use pipelines::{Operator, Pipeline, PipelineState, Sink, SinkState};
 pub use statements::{

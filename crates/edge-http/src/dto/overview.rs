@@ -19,6 +19,21 @@ pub struct Overview {
     pub alerts: Vec<FiringAlert>,
     pub dead_letters_total: u64,
     pub late_rows_total: u64,
+    /// Oldest first, a second apart; filled in by this crate, and only in `GET /api/overview`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Sample>,
+}
+
+/// What the charts show of one second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    pub at_ms: i64,
+    pub records_in_per_s: f64,
+    pub records_out_per_s: f64,
+    pub bytes_in_per_s: f64,
+    pub bytes_out_per_s: f64,
+    pub pipelines_lag: u64,
+    pub groups_lag: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
