@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
+use headwater_record::{BatchError, BatchHeader};
 use tokio::sync::Notify;
 
 /// One record batch (format v2, validated by the caller) for the end of a partition.
@@ -26,6 +27,15 @@ pub struct Commit {
     pub drops: Vec<PartitionId>,
 }
 
+impl Commit {
+    /// Every partition it touches, repeats included.
+    pub fn partitions(&self) -> impl Iterator<Item = PartitionId> {
+        let appends = self.appends.iter().map(|append| append.partition);
+        let trims = self.trims.iter().map(|trim| trim.0);
+        appends.chain(trims).chain(self.drops.iter().copied())
+    }
+}
+
 /// The answer to [`Log::submit`]: offsets are fixed, durability is awaited.
 pub struct Submitted {
     /// One base offset per append, in order.
@@ -38,7 +48,9 @@ pub type Durable = Pin<Box<dyn Future<Output = Result<(), WriteFailure>> + Send>
 
 /// The log failed to make data durable. It accepts nothing more until the process restarts.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the log at {place} cannot be written any more: {reason}; restart the node after mending the disk")]
+#[error(
+    "the log at {place} cannot be written any more: {reason}; restart the node after mending the disk"
+)]
 pub struct WriteFailure {
     pub place: String,
     pub reason: String,
@@ -58,6 +70,9 @@ pub enum SubmitError {
     /// The partitions of a commit live in different shards.
     #[error("the commit spans shards {0} and {1}")]
     CrossShard(u16, u16),
+    /// Not a record batch: the caller did not validate it.
+    #[error("not a record batch: {0}")]
+    Invalid(#[from] BatchError),
     #[error(transparent)]
     Failed(#[from] WriteFailure),
 }
@@ -95,7 +110,10 @@ pub struct ReadOut {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("offset {offset} is outside {}..{}", state.start, state.durable_end)]
-    OutOfRange { offset: Offset, state: PartitionState },
+    OutOfRange {
+        offset: Offset,
+        state: PartitionState,
+    },
     #[error("cannot read the log: {0}")]
     Io(#[from] std::io::Error),
     /// What is on the disk does not match its checksum.
@@ -117,6 +135,21 @@ pub struct BatchMeta {
     pub bytes: u32,
 }
 
+impl From<&BatchHeader> for BatchMeta {
+    fn from(header: &BatchHeader) -> Self {
+        Self {
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            max_timestamp: header.max_timestamp,
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            base_sequence: header.base_sequence,
+            attributes: header.attributes,
+            bytes: header.bytes as u32,
+        }
+    }
+}
+
 /// Keeps a wake-up registered; dropping it ends it.
 pub trait Registration: Send + Sync {}
 
@@ -133,7 +166,13 @@ pub trait Log: Send + Sync + 'static {
 
     /// Reads whole batches from the one that holds `from`, until `max_bytes` is reached (at least one if there is any
     /// below the bound). Empty at the end. May touch the disk unless [`Log::in_memory`] says otherwise.
-    fn read(&self, partition: PartitionId, from: Offset, max_bytes: usize, bound: Bound) -> Result<ReadOut, ReadError>;
+    fn read(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        bound: Bound,
+    ) -> Result<ReadOut, ReadError>;
 
     /// Whether a read from here is served without the disk.
     fn in_memory(&self, partition: PartitionId, from: Offset) -> bool;
@@ -141,12 +180,21 @@ pub trait Log: Send + Sync + 'static {
     fn state(&self, partition: PartitionId) -> PartitionState;
 
     /// Base offset of the first readable batch whose largest timestamp is at least `timestamp_ms`.
-    fn find_time(&self, partition: PartitionId, timestamp_ms: i64) -> Result<Option<Offset>, ReadError>;
+    fn find_time(
+        &self,
+        partition: PartitionId,
+        timestamp_ms: i64,
+    ) -> Result<Option<Offset>, ReadError>;
 
     /// Calls back for every batch held, partition by partition in any order, each partition's batches in order.
     /// For rebuilding what is derived from the log, once at start; reads indexes, not records.
     fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchMeta)) -> Result<(), ReadError>;
 
     /// `wake` is notified (`notify_one`) whenever one of the partitions grows within the bound, changes its start or is dropped.
-    fn register(&self, partitions: &[PartitionId], bound: Bound, wake: Arc<Notify>) -> Box<dyn Registration>;
+    fn register(
+        &self,
+        partitions: &[PartitionId],
+        bound: Bound,
+        wake: Arc<Notify>,
+    ) -> Box<dyn Registration>;
 }

@@ -1,0 +1,294 @@
+//! A log in memory with any number of shards: for tests of everything above, and for nodes that may forget.
+//!
+//! Durability is immediate unless a test holds it back ([`MemoryLog::hold`]).
+
+mod partition;
+
+use std::collections::{HashMap, VecDeque};
+use std::future::ready;
+use std::sync::Arc;
+
+use headwater_base::limits::COMMIT_BYTES_MAX;
+use headwater_base::{Offset, PartitionId};
+use headwater_record::{BatchHeader, with_place};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use crate::api::{
+    BatchMeta, Bound, Commit, Durable, Log, PartitionState, ReadError, ReadOut, Registration,
+    SubmitError, Submitted, WriteFailure,
+};
+use crate::watch::{Event, Watchers};
+use partition::Partition;
+
+/// See the module.
+pub struct MemoryLog {
+    shards: u16,
+    state: Mutex<State>,
+    watchers: Watchers,
+}
+
+#[derive(Default)]
+struct State {
+    partitions: HashMap<PartitionId, Partition>,
+    /// Submitted, in order, while durability is held back.
+    pending: VecDeque<Pending>,
+    held: bool,
+    failure: Option<WriteFailure>,
+    lives: u64,
+}
+
+/// What becomes true of a commit when it is durable.
+struct Pending {
+    /// Partition, its life at submission, its end after this commit.
+    grown: Vec<(PartitionId, u64, Offset)>,
+    trims: Vec<(PartitionId, Offset)>,
+    done: Option<oneshot::Sender<Result<(), WriteFailure>>>,
+}
+
+impl MemoryLog {
+    /// # Panics
+    /// When `shards` is 0.
+    pub fn new(shards: u16) -> Self {
+        assert!(shards > 0, "a log has at least one shard");
+        Self {
+            shards,
+            state: Mutex::default(),
+            watchers: Watchers::default(),
+        }
+    }
+
+    /// From now on commits stay submitted and do not become durable.
+    pub fn hold(&self) {
+        self.state.lock().held = true;
+    }
+
+    /// Makes everything held durable, and what follows at once.
+    pub fn release(&self) {
+        let mut state = self.state.lock();
+        state.held = false;
+        while let Some(pending) = state.pending.pop_front() {
+            self.settle(&mut state, pending);
+        }
+    }
+
+    /// Fails everything held and refuses what follows, as a disk that fails its fsync.
+    pub fn fail(&self, reason: &str) {
+        let failure = WriteFailure {
+            place: "memory".to_owned(),
+            reason: reason.to_owned(),
+        };
+        let mut state = self.state.lock();
+        state.failure = Some(failure.clone());
+        for done in state.pending.drain(..).filter_map(|pending| pending.done) {
+            // Nobody listening is fine: the caller may have dropped the future.
+            let _ = done.send(Err(failure.clone()));
+        }
+    }
+
+    fn check(&self, commit: &Commit) -> Result<(), SubmitError> {
+        let bytes: usize = commit.appends.iter().map(|append| append.batch.len()).sum();
+        if bytes > COMMIT_BYTES_MAX {
+            return Err(SubmitError::TooLarge {
+                bytes,
+                max_bytes: COMMIT_BYTES_MAX,
+            });
+        }
+        let mut shards = commit
+            .partitions()
+            .map(|partition| self.shard_of(partition));
+        if let Some(first) = shards.next()
+            && let Some(other) = shards.find(|shard| *shard != first)
+        {
+            return Err(SubmitError::CrossShard(first, other));
+        }
+        Ok(())
+    }
+
+    fn settle(&self, state: &mut State, pending: Pending) {
+        for (partition, life, end) in &pending.grown {
+            if let Some(found) = state
+                .partitions
+                .get_mut(partition)
+                .filter(|found| found.life == *life)
+            {
+                found.state.durable_end = found.state.durable_end.max(*end);
+            }
+        }
+        for (partition, offset) in &pending.trims {
+            if let Some(found) = state.partitions.get_mut(partition) {
+                found.trim(*offset);
+            }
+        }
+        if let Some(done) = pending.done {
+            // Nobody listening is fine: the caller may have dropped the future.
+            let _ = done.send(Ok(()));
+        }
+        self.watchers.notify(
+            pending.grown.iter().map(|grown| grown.0),
+            Event::Grew(Bound::Durable),
+        );
+        self.watchers
+            .notify(pending.trims.iter().map(|trim| trim.0), Event::Changed);
+    }
+}
+
+impl State {
+    fn apply(&mut self, commit: Commit) -> Result<(Vec<Offset>, Pending), SubmitError> {
+        let headers: Result<Vec<_>, _> = commit
+            .appends
+            .iter()
+            .map(|a| BatchHeader::parse(&a.batch))
+            .collect();
+        let mut base_offsets = Vec::with_capacity(commit.appends.len());
+        let mut grown = Vec::with_capacity(commit.appends.len());
+        for (append, header) in commit.appends.into_iter().zip(headers?) {
+            let lives = &mut self.lives;
+            let partition = self.partitions.entry(append.partition).or_insert_with(|| {
+                *lives += 1;
+                Partition::new(*lives)
+            });
+            let base = partition.state.submitted_end;
+            let header = BatchHeader {
+                base_offset: base,
+                leader_epoch: 0,
+                ..header
+            };
+            partition.push(BatchMeta::from(&header), with_place(append.batch, base, 0));
+            base_offsets.push(base);
+            grown.push((
+                append.partition,
+                partition.life,
+                partition.state.submitted_end,
+            ));
+        }
+        for partition in &commit.drops {
+            self.partitions.remove(partition);
+        }
+        Ok((
+            base_offsets,
+            Pending {
+                grown,
+                trims: commit.trims,
+                done: None,
+            },
+        ))
+    }
+}
+
+impl Log for MemoryLog {
+    fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    fn shard_of(&self, partition: PartitionId) -> u16 {
+        let bytes = partition
+            .topic
+            .0
+            .iter()
+            .chain(partition.index.to_le_bytes().iter())
+            .copied()
+            .collect::<Vec<_>>();
+        (crc32c::crc32c(&bytes) % u32::from(self.shards)) as u16
+    }
+
+    fn submit(&self, commit: Commit) -> Result<Submitted, SubmitError> {
+        self.check(&commit)?;
+        let mut state = self.state.lock();
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone().into());
+        }
+        let drops = commit.drops.clone();
+        let (base_offsets, mut pending) = state.apply(commit)?;
+        self.watchers.notify(
+            pending.grown.iter().map(|grown| grown.0),
+            Event::Grew(Bound::Submitted),
+        );
+        self.watchers.notify(drops.into_iter(), Event::Changed);
+        if !state.held {
+            self.settle(&mut state, pending);
+            return Ok(Submitted {
+                base_offsets,
+                durable: Box::pin(ready(Ok(()))),
+            });
+        }
+        let (done, waiting) = oneshot::channel();
+        pending.done = Some(done);
+        state.pending.push_back(pending);
+        Ok(Submitted {
+            base_offsets,
+            durable: awaiting(waiting),
+        })
+    }
+
+    fn read(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        bound: Bound,
+    ) -> Result<ReadOut, ReadError> {
+        let state = self.state.lock();
+        match state.partitions.get(&partition) {
+            Some(found) => found.read(from, max_bytes, bound),
+            None if from == 0 => Ok(ReadOut::default()),
+            None => Err(ReadError::OutOfRange {
+                offset: from,
+                state: PartitionState::default(),
+            }),
+        }
+    }
+
+    fn in_memory(&self, _partition: PartitionId, _from: Offset) -> bool {
+        true
+    }
+
+    fn state(&self, partition: PartitionId) -> PartitionState {
+        self.state
+            .lock()
+            .partitions
+            .get(&partition)
+            .map_or_else(PartitionState::default, |found| found.state)
+    }
+
+    fn find_time(
+        &self,
+        partition: PartitionId,
+        timestamp_ms: i64,
+    ) -> Result<Option<Offset>, ReadError> {
+        let state = self.state.lock();
+        Ok(state
+            .partitions
+            .get(&partition)
+            .and_then(|found| found.find_time(timestamp_ms)))
+    }
+
+    fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchMeta)) -> Result<(), ReadError> {
+        for (partition, found) in &self.state.lock().partitions {
+            found.durable().for_each(|meta| visit(*partition, meta));
+        }
+        Ok(())
+    }
+
+    fn register(
+        &self,
+        partitions: &[PartitionId],
+        bound: Bound,
+        wake: Arc<Notify>,
+    ) -> Box<dyn Registration> {
+        self.watchers.register(partitions, bound, &wake)
+    }
+}
+
+fn awaiting(waiting: oneshot::Receiver<Result<(), WriteFailure>>) -> Durable {
+    Box::pin(async move {
+        let gone = || WriteFailure {
+            place: "memory".to_owned(),
+            reason: "the log was closed".to_owned(),
+        };
+        waiting.await.unwrap_or_else(|_| Err(gone()))
+    })
+}
+
+#[cfg(test)]
+mod tests;
