@@ -1,1 +1,20 @@
-//! headwater-formats
+//! Formats of record values: bytes in topics to Arrow rows and back. JSON now; others behind the same trait.
+//!
+//! Knows nothing of logs, offsets or pipelines: a value that does not decode is an error with a message, and what becomes
+//! of it is the caller's business.
+
+pub mod error;
+pub mod format;
+pub mod table;
+pub mod time;
+pub mod types;
+
+pub mod json;
+
+mod base64;
+
+pub use error::{DecodeError, FormatError};
+pub use format::{Decoder, Format, by_name};
+pub use json::{BoundRows, JsonDecoder, JsonEncoder};
+pub use table::{TableBatch, TableDecoder};
+pub use types::sql_name;
