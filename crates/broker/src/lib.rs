@@ -1,1 +1,141 @@
-//! headwater-broker
+//! The broker: produce, fetch, topics, consumer groups and committed offsets over the log.
+//!
+//! Speaks the domain's terms; knows no API keys, versions or error codes of any protocol, and no sockets.
+//!
+//! Reading order: [`topics`], [`produce`] with [`producers`], [`fetch`] and [`list_offsets`], [`groups`] with [`committed`];
+//! [`journal`] and [`catalog`] are how the broker's own state gets into the log and back; [`step_log`] is the engine's way in,
+//! [`inspect`] the console's.
+
+mod catalog;
+mod committed;
+mod config;
+mod counters;
+mod error;
+mod fetch;
+mod groups;
+mod inspect;
+mod journal;
+mod list_offsets;
+mod produce;
+mod producer_table;
+mod producers;
+mod step_log;
+mod topics;
+
+use std::sync::Arc;
+
+use headwater_base::{Clock, PartitionId};
+use headwater_log::Log;
+use headwater_meta::Change;
+use tokio::sync::Semaphore;
+
+pub use committed::CommittedOffset;
+pub use config::BrokerConfig;
+pub use counters::Flow;
+pub use error::{BrokerError, OpenError};
+pub use fetch::{FetchItem, FetchOut, FetchRequest, Fetched};
+pub use groups::{CommitItem, GroupListing, GroupOffsets, GroupView};
+pub use headwater_meta::{MetaError, Topic, configs};
+pub use inspect::{GroupLag, PartitionLag, PlacedRecord, TopicView};
+pub use list_offsets::{FoundOffset, OffsetSpec};
+pub use produce::{Appended, Ticket};
+pub use topics::{LEADER_EPOCH, NewTopic, TopicRef};
+
+use catalog::{CatalogStore, Plan};
+use committed::CommittedStore;
+use counters::Counters;
+use groups::Groups;
+use producer_table::{IdBlock, ProducerTable};
+
+/// The facade over the log. Everything in it can be rebuilt from the log.
+pub struct Broker {
+    config: BrokerConfig,
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    catalog: CatalogStore,
+    producers: ProducerTable,
+    id_block: tokio::sync::Mutex<IdBlock>,
+    committed: CommittedStore,
+    groups: Groups,
+    counters: Counters,
+    /// Bytes that fetch answers from the disk may still take.
+    fetch_budget: Arc<Semaphore>,
+}
+
+impl Broker {
+    /// Rebuilds the broker's state from the log. Blocks; to be called before anybody is served.
+    ///
+    /// # Errors
+    /// The log cannot be read or written, or holds records of a newer version.
+    pub fn open(
+        log: Arc<dyn Log>,
+        clock: Arc<dyn Clock>,
+        config: BrokerConfig,
+    ) -> Result<Arc<Self>, OpenError> {
+        let catalog = CatalogStore::open(Arc::clone(&log), Arc::clone(&clock))?;
+        let committed = CommittedStore::open(Arc::clone(&log), Arc::clone(&clock))?;
+        let (producers, held) = ProducerTable::rebuild(&*log, clock.now_ms())?;
+        let broker = Self {
+            groups: Groups::new(Arc::clone(&clock), &config),
+            fetch_budget: Arc::new(Semaphore::new(config.fetch_buffer_bytes_max)),
+            config,
+            log,
+            clock,
+            catalog,
+            producers,
+            id_block: tokio::sync::Mutex::default(),
+            committed,
+            counters: Counters::default(),
+        };
+        broker.name_cluster()?;
+        broker.sweep(held);
+        Ok(Arc::new(broker))
+    }
+
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    pub fn cluster_id(&self) -> String {
+        self.catalog.current().cluster_id.clone()
+    }
+
+    /// Extent of a partition.
+    pub fn partition_state(&self, partition: PartitionId) -> headwater_log::PartitionState {
+        self.log.state(partition)
+    }
+
+    /// The very first start gives the cluster its id.
+    fn name_cluster(&self) -> Result<(), BrokerError> {
+        self.catalog.change(|catalog| {
+            let changes = match catalog.cluster_id.is_empty() {
+                true => vec![Change::ClusterNamed {
+                    id: uuid::Uuid::new_v4().simple().to_string()[..22].to_owned(),
+                }],
+                false => Vec::new(),
+            };
+            Ok(Plan {
+                changes,
+                drops: Vec::new(),
+            })
+        })?;
+        Ok(())
+    }
+
+    /// Drops partitions whose topic was deleted just before a crash.
+    fn sweep(&self, held: Vec<PartitionId>) {
+        let catalog = self.catalog.current();
+        let known = |id: &PartitionId| {
+            let internal = matches!(*id, journal::METADATA | journal::COMMITTED);
+            internal
+                || catalog
+                    .topic_by_id(id.topic)
+                    .is_some_and(|topic| topic.partition(id.index).is_some())
+        };
+        let orphans = held.into_iter().filter(|id| !known(id)).collect();
+        catalog::drop_partitions(&*self.log, orphans);
+    }
+}
+
+#[cfg(test)]
+mod tests;

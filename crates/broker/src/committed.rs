@@ -1,0 +1,303 @@
+//! Committed offsets of consumer groups: a map in memory, rebuilt from and written to an internal partition of the log.
+//!
+//! ```text
+//! key:   version u8 = 1 | group length u16 | group | topic length u16 | topic | partition i32
+//! value: offset i64 | leader epoch i32 | commit time i64 (ms) | metadata text; none: deleted
+//! ```
+//! A commit is applied when it is submitted and acked when it is durable. Once the log holds far more commits than there are
+//! offsets, all offsets are written anew and what is before them is trimmed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes};
+use headwater_base::{Clock, Offset};
+use headwater_log::{Append, Commit, Durable, Log};
+use parking_lot::Mutex;
+
+use crate::error::{BrokerError, OpenError};
+use crate::journal::{self, COMMITTED};
+
+const VERSION: u8 = 1;
+/// Commits beyond four times the number of offsets after which everything is written anew.
+const COMMITS_MAX: usize = 10_000;
+/// Offsets in one batch of a rewrite.
+const REWRITE_BATCH: usize = 4_096;
+
+/// Topic and partition.
+pub type Place = (String, i32);
+
+/// What a group committed for one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedOffset {
+    pub offset: Offset,
+    pub leader_epoch: i32,
+    pub metadata: String,
+    pub commit_ms: i64,
+}
+
+#[derive(Default)]
+struct State {
+    groups: HashMap<String, BTreeMap<Place, CommittedOffset>>,
+    /// Records in the log that are still held.
+    commits: usize,
+}
+
+pub(crate) struct CommittedStore {
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+impl State {
+    fn apply(&mut self, group: &str, place: Place, committed: Option<CommittedOffset>) {
+        match committed {
+            Some(committed) => {
+                self.groups
+                    .entry(group.to_owned())
+                    .or_default()
+                    .insert(place, committed);
+            }
+            None => {
+                if let Some(offsets) = self.groups.get_mut(group) {
+                    offsets.remove(&place);
+                    if offsets.is_empty() {
+                        self.groups.remove(group);
+                    }
+                }
+            }
+        }
+    }
+
+    fn live(&self) -> usize {
+        self.groups.values().map(BTreeMap::len).sum()
+    }
+}
+
+impl CommittedStore {
+    pub fn open(log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let mut state = State::default();
+        journal::replay(&*log, COMMITTED, |_, key, value| {
+            let (group, place) = key.and_then(decode_key).ok_or(OpenError::CommittedOffset)?;
+            let committed = value
+                .map(|value| decode_value(value).ok_or(OpenError::CommittedOffset))
+                .transpose()?;
+            state.apply(&group, place, committed);
+            state.commits += 1;
+            Ok(())
+        })?;
+        Ok(Self {
+            log,
+            clock,
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Sets (or with `None` deletes) offsets of a group; all of them or none.
+    ///
+    /// # Errors
+    /// The log takes nothing.
+    pub fn write(
+        &self,
+        group: &str,
+        entries: Vec<(Place, Option<CommittedOffset>)>,
+    ) -> Result<Option<Durable>, BrokerError> {
+        self.write_all(
+            entries
+                .into_iter()
+                .map(|(place, committed)| (group.to_owned(), place, committed))
+                .collect(),
+        )
+    }
+
+    fn write_all(
+        &self,
+        entries: Vec<(String, Place, Option<CommittedOffset>)>,
+    ) -> Result<Option<Durable>, BrokerError> {
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let mut state = self.state.lock();
+        let durable = self.append(
+            entries
+                .iter()
+                .map(|(group, place, committed)| (group.as_str(), place, committed.as_ref())),
+            None,
+        )?;
+        state.commits += entries.len();
+        entries
+            .into_iter()
+            .for_each(|(group, place, committed)| state.apply(&group, place, committed));
+        if state.commits > COMMITS_MAX + 4 * state.live() {
+            self.rewrite(&mut state);
+        }
+        Ok(Some(durable))
+    }
+
+    pub fn group(&self, group: &str) -> BTreeMap<Place, CommittedOffset> {
+        self.state
+            .lock()
+            .groups
+            .get(group)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    pub fn one(&self, group: &str, place: &Place) -> Option<CommittedOffset> {
+        self.state.lock().groups.get(group)?.get(place).cloned()
+    }
+
+    pub fn has_group(&self, group: &str) -> bool {
+        self.state.lock().groups.contains_key(group)
+    }
+
+    pub fn group_names(&self) -> Vec<String> {
+        self.state.lock().groups.keys().cloned().collect()
+    }
+
+    /// The topic is gone, and with it what was committed for it.
+    pub fn forget_topic(&self, topic: &str) {
+        let gone: Vec<_> = {
+            let state = self.state.lock();
+            let of_topic = |(group, offsets): (&String, &BTreeMap<Place, CommittedOffset>)| {
+                let places = offsets.keys().filter(|(name, _)| name == topic);
+                places
+                    .map(|place| (group.clone(), place.clone(), None))
+                    .collect::<Vec<_>>()
+            };
+            state.groups.iter().flat_map(of_topic).collect()
+        };
+        if let Err(error) = self.write_all(gone) {
+            tracing::warn!(%error, topic, "committed offsets of a deleted topic stay");
+        }
+    }
+
+    /// Resolves when everything that was written so far is durable: nothing is shown that a crash could take back.
+    pub fn barrier(&self) -> Option<Durable> {
+        let state = self.log.state(COMMITTED);
+        if state.durable_end >= state.submitted_end {
+            return None;
+        }
+        let commit = Commit {
+            trims: vec![(COMMITTED, state.start)],
+            ..Commit::default()
+        };
+        self.log
+            .submit(commit)
+            .ok()
+            .map(|submitted| submitted.durable)
+    }
+
+    fn append<'a>(
+        &self,
+        entries: impl Iterator<Item = (&'a str, &'a Place, Option<&'a CommittedOffset>)>,
+        trim: Option<Offset>,
+    ) -> Result<Durable, BrokerError> {
+        let encode = |(group, place, committed): (&str, &Place, Option<&CommittedOffset>)| {
+            (encode_key(group, place), committed.map(encode_value))
+        };
+        let entries: Vec<(Vec<u8>, Option<Vec<u8>>)> = entries.map(encode).collect();
+        let records = entries
+            .iter()
+            .map(|(key, value)| (Some(key.as_slice()), value.as_deref()));
+        let batch = journal::batch(self.clock.now_ms(), records);
+        let trims = trim.map(|to| (COMMITTED, to)).into_iter().collect();
+        let commit = Commit {
+            appends: vec![Append {
+                partition: COMMITTED,
+                batch,
+            }],
+            trims,
+            drops: Vec::new(),
+        };
+        Ok(self.log.submit(commit)?.durable)
+    }
+
+    fn rewrite(&self, state: &mut State) {
+        let end = self.log.state(COMMITTED).submitted_end;
+        let all: Vec<_> = state
+            .groups
+            .iter()
+            .flat_map(|(group, offsets)| {
+                offsets
+                    .iter()
+                    .map(move |(place, one)| (group.as_str(), place, Some(one)))
+            })
+            .collect();
+        let chunks = all.chunks(REWRITE_BATCH).count();
+        for (number, chunk) in all.chunks(REWRITE_BATCH).enumerate() {
+            let trim = (number + 1 == chunks).then_some(end);
+            if let Err(error) = self.append(chunk.iter().copied(), trim) {
+                tracing::warn!(%error, "committed offsets were not written anew");
+                return;
+            }
+        }
+        state.commits = state.live();
+    }
+}
+
+fn encode_key(group: &str, (topic, partition): &Place) -> Vec<u8> {
+    let mut out = Vec::with_capacity(9 + group.len() + topic.len());
+    out.put_u8(VERSION);
+    for text in [group, topic] {
+        // Both came as Kafka strings, which are at most 32,767 bytes long.
+        out.put_u16(u16::try_from(text.len()).unwrap_or(u16::MAX));
+        out.put_slice(text.as_bytes());
+    }
+    out.put_i32(*partition);
+    out
+}
+
+fn decode_key(mut key: Bytes) -> Option<(String, Place)> {
+    if key.try_get_u8().ok()? != VERSION {
+        return None;
+    }
+    let mut text = || {
+        let length = usize::from(key.try_get_u16().ok()?);
+        let bytes = (length <= key.len()).then(|| key.split_to(length))?;
+        String::from_utf8(bytes.into()).ok()
+    };
+    let (group, topic) = (text()?, text()?);
+    Some((group, (topic, key.try_get_i32().ok()?)))
+}
+
+fn encode_value(committed: &CommittedOffset) -> Vec<u8> {
+    let mut out = Vec::with_capacity(20 + committed.metadata.len());
+    out.put_i64(committed.offset);
+    out.put_i32(committed.leader_epoch);
+    out.put_i64(committed.commit_ms);
+    out.put_slice(committed.metadata.as_bytes());
+    out
+}
+
+fn decode_value(mut value: Bytes) -> Option<CommittedOffset> {
+    Some(CommittedOffset {
+        offset: value.try_get_i64().ok()?,
+        leader_epoch: value.try_get_i32().ok()?,
+        commit_ms: value.try_get_i64().ok()?,
+        metadata: String::from_utf8(value.into()).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn keys_and_values_survive_their_encoding(group in ".{0,40}", topic in "[a-z.]{1,20}", partition: i32, offset: i64, leader_epoch: i32, commit_ms: i64, metadata in ".{0,40}") {
+            let key = encode_key(&group, &(topic.clone(), partition));
+            prop_assert_eq!(decode_key(key.into()), Some((group, (topic, partition))));
+            let committed = CommittedOffset { offset, leader_epoch, metadata, commit_ms };
+            prop_assert_eq!(decode_value(encode_value(&committed).into()), Some(committed));
+        }
+
+        #[test]
+        fn garbage_is_no_key_and_no_panic(bytes: Vec<u8>) {
+            let _ = decode_key(bytes.clone().into());
+            let _ = decode_value(bytes.into());
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What an operator decides about the broker, with its defaults.
+
+/// Settings of a broker. The names in the comments are Kafka's.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// `node.id`
+    pub node_id: i32,
+    /// `auto.create.topics.enable`
+    pub auto_create_topics: bool,
+    /// `num.partitions`: of a topic made without a number.
+    pub default_partitions: i32,
+    /// Most bytes of one fetch answer (`fetch.max.bytes`); one batch may exceed it.
+    pub fetch_bytes_max: usize,
+    /// Most bytes that fetch answers from disk may hold in memory at once, all connections together.
+    pub fetch_buffer_bytes_max: usize,
+    /// Longest metadata text of a committed offset (`offset.metadata.max.bytes`).
+    pub offset_metadata_bytes_max: usize,
+    /// `group.initial.rebalance.delay.ms`
+    pub initial_rebalance_delay_ms: i64,
+    /// `group.min.session.timeout.ms`
+    pub session_timeout_ms_min: i32,
+    /// `group.max.session.timeout.ms`
+    pub session_timeout_ms_max: i32,
+    /// Most members of one group (`group.max.size`).
+    pub group_members_max: usize,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            node_id: 1,
+            auto_create_topics: true,
+            default_partitions: 1,
+            fetch_bytes_max: 32 * 1024 * 1024,
+            fetch_buffer_bytes_max: 128 * 1024 * 1024,
+            offset_metadata_bytes_max: 4096,
+            initial_rebalance_delay_ms: 100,
+            session_timeout_ms_min: 1_000,
+            session_timeout_ms_max: 1_800_000,
+            group_members_max: 10_000,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Why the broker refuses. Domain terms only: the edges turn these into their protocol's codes.
+
+use headwater_log::{ReadError, SubmitError, WriteFailure};
+use headwater_meta::MetaError;
+use headwater_record::BatchError;
+
+/// Every refusal of the broker's API.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerError {
+    #[error("there is no such topic or partition")]
+    UnknownTopicOrPartition,
+    #[error("there is no topic with this id")]
+    UnknownTopicId,
+    #[error("topic '{0}' is internal and cannot be written by clients")]
+    InternalTopic(String),
+    #[error(transparent)]
+    Meta(#[from] MetaError),
+    #[error("this node keeps one copy of everything; the replication factor must be 1, not {0}")]
+    ReplicationFactor(i16),
+    #[error("{0}")]
+    InvalidAssignment(String),
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// Records that are no acceptable batch.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    #[error("{0}")]
+    InvalidRecord(String),
+    #[error("a batch of {bytes} bytes is larger than max.message.bytes = {max_bytes}")]
+    BatchTooLarge { bytes: usize, max_bytes: usize },
+    #[error("timestamp {0} is out of the range that the topic allows")]
+    InvalidTimestamp(i64),
+    #[error("transactions are not open to clients on this node")]
+    InvalidTransaction,
+    #[error("out of order sequence: expected {expected}, got {got}")]
+    OutOfOrderSequence { expected: i32, got: i32 },
+    #[error("producer epoch {got} is older than {current}")]
+    InvalidProducerEpoch { current: i16, got: i16 },
+    #[error("offset {offset} is outside {start}..{end}")]
+    OffsetOutOfRange { offset: i64, start: i64, end: i64 },
+    #[error("the client's leader epoch is older than the partition's")]
+    FencedLeaderEpoch,
+    #[error("the client's leader epoch is newer than the partition's")]
+    UnknownLeaderEpoch,
+    #[error("the metadata of a committed offset has {bytes} bytes, more than {max_bytes}")]
+    OffsetMetadataTooLarge { bytes: usize, max_bytes: usize },
+    /// Nothing was written; heals by itself (disk full, too much waiting).
+    #[error("the log takes no writes right now: {0}")]
+    Retry(String),
+    /// The disk failed.
+    #[error("{0}")]
+    Storage(String),
+    #[error("the group is used by live members for this topic")]
+    GroupSubscribed,
+    #[error("the group is not empty")]
+    NonEmptyGroup,
+    #[error("there is no such group")]
+    GroupNotFound,
+    #[error("the group id is not allowed")]
+    InvalidGroupId,
+}
+
+impl From<SubmitError> for BrokerError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Full(_) | SubmitError::Busy { .. } => Self::Retry(error.to_string()),
+            SubmitError::TooLarge { bytes, max_bytes } => Self::BatchTooLarge { bytes, max_bytes },
+            SubmitError::Invalid(error) => Self::Batch(error),
+            SubmitError::CrossShard(..) | SubmitError::Failed(_) => {
+                Self::Storage(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<WriteFailure> for BrokerError {
+    fn from(error: WriteFailure) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
+impl From<ReadError> for BrokerError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::OutOfRange { offset, state } => Self::OffsetOutOfRange {
+                offset,
+                start: state.start,
+                end: state.durable_end,
+            },
+            ReadError::Io(_) | ReadError::Corrupt(_) => Self::Storage(error.to_string()),
+        }
+    }
+}
+
+/// Why a broker cannot start on a log.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot read the log at start: {0}")]
+    Read(#[from] ReadError),
+    #[error("cannot read an internal record: {0}")]
+    Batch(#[from] BatchError),
+    #[error(transparent)]
+    Meta(#[from] headwater_meta::BadChange),
+    #[error("a committed offset cannot be read; was it written by a newer version?")]
+    CommittedOffset,
+    #[error("cannot write the log at start: {0}")]
+    Write(#[from] BrokerError),
+}

@@ -1,0 +1,269 @@
+//! Fetch: long poll over many partitions, whole batches as they are stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater_base::{Offset, PartitionId, TopicId};
+use headwater_log::{Bound, Log, PartitionState, ReadOut};
+use headwater_record::BatchHeader;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::Instant;
+
+use crate::Broker;
+use crate::error::BrokerError;
+use crate::topics::{TopicRef, check_leader_epoch};
+
+/// What a client wants to read.
+#[derive(Clone, Debug)]
+pub struct FetchRequest {
+    pub max_wait: Duration,
+    /// Wait until as many bytes are there.
+    pub min_bytes: usize,
+    pub max_bytes: usize,
+    pub partitions: Vec<FetchItem>,
+}
+
+/// One partition of it.
+#[derive(Clone, Debug)]
+pub struct FetchItem {
+    pub topic: TopicRef,
+    pub partition: i32,
+    pub offset: Offset,
+    pub max_bytes: usize,
+    /// -1: not known to the client.
+    pub leader_epoch: i32,
+}
+
+/// What one partition has.
+#[derive(Clone, Debug, Default)]
+pub struct Fetched {
+    pub batches: Vec<Bytes>,
+    pub state: PartitionState,
+}
+
+/// The answer, one result per item in order.
+pub struct FetchOut {
+    pub partitions: Vec<Result<Fetched, BrokerError>>,
+    /// Accounts for bytes that were read from the disk until the answer has been written.
+    pub memory: Option<OwnedSemaphorePermit>,
+}
+
+/// An item after its names have been looked up.
+#[derive(Clone, Copy)]
+struct Target {
+    id: PartitionId,
+    offset: Offset,
+    max_bytes: usize,
+}
+
+type Targets = Arc<[Result<Target, BrokerError>]>;
+
+impl Broker {
+    /// Answers when `min_bytes` are there, an item has an error, or `max_wait` is over.
+    pub async fn fetch(&self, request: FetchRequest) -> FetchOut {
+        let targets: Targets = request
+            .partitions
+            .iter()
+            .map(|item| self.target(item))
+            .collect();
+        let max_bytes = request.max_bytes.min(self.config.fetch_bytes_max);
+        let out = self.read_until_enough(&request, &targets, max_bytes).await;
+        self.count(&targets, &out);
+        out
+    }
+
+    fn target(&self, item: &FetchItem) -> Result<Target, BrokerError> {
+        let catalog = self.catalog.current();
+        let topic = item.topic.find(&catalog)?;
+        let id = topic
+            .partition(item.partition)
+            .ok_or(BrokerError::UnknownTopicOrPartition)?;
+        check_leader_epoch(item.leader_epoch)?;
+        Ok(Target {
+            id,
+            offset: item.offset,
+            max_bytes: item.max_bytes,
+        })
+    }
+
+    async fn read_until_enough(
+        &self,
+        request: &FetchRequest,
+        targets: &Targets,
+        max_bytes: usize,
+    ) -> FetchOut {
+        let deadline = Instant::now() + request.max_wait;
+        if enough_at_once(&*self.log, targets, request) {
+            let out = self.read_all(targets, max_bytes).await;
+            if request.max_wait.is_zero() || is_enough(&out, request.min_bytes) {
+                return out;
+            }
+        }
+        let ids: Vec<PartitionId> = targets.iter().flatten().map(|target| target.id).collect();
+        let wake = Arc::new(Notify::new());
+        let _registration = self.log.register(&ids, Bound::Durable, Arc::clone(&wake));
+        loop {
+            // Read after registering: what came in between is seen here, what comes later wakes.
+            if enough_at_once(&*self.log, targets, request) {
+                let out = self.read_all(targets, max_bytes).await;
+                if is_enough(&out, request.min_bytes) {
+                    return out;
+                }
+            }
+            if tokio::time::timeout_at(deadline, wake.notified())
+                .await
+                .is_err()
+            {
+                return self.read_all(targets, max_bytes).await;
+            }
+        }
+    }
+
+    async fn read_all(&self, targets: &Targets, max_bytes: usize) -> FetchOut {
+        let cached = |target: &Target| self.log.in_memory(target.id, target.offset);
+        if targets.iter().flatten().all(cached) {
+            return FetchOut {
+                partitions: read_targets(&*self.log, targets, max_bytes),
+                memory: None,
+            };
+        }
+        let memory = self.reserve(targets, max_bytes).await;
+        let (log, owned) = (Arc::clone(&self.log), Arc::clone(targets));
+        let read =
+            tokio::task::spawn_blocking(move || read_targets(&*log, &owned, max_bytes)).await;
+        let partitions = read.unwrap_or_else(|error| {
+            let failed = BrokerError::Storage(format!("reading the log failed: {error}"));
+            targets.iter().map(|_| Err(failed.clone())).collect()
+        });
+        FetchOut { partitions, memory }
+    }
+
+    /// Waits for room for what will be read from the disk.
+    async fn reserve(&self, targets: &Targets, max_bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let wanted: u64 = targets
+            .iter()
+            .flatten()
+            .map(|target| self.log.state(target.id).bytes.min(target.max_bytes as u64))
+            .sum();
+        let bytes = wanted
+            .min(max_bytes as u64)
+            .min(self.config.fetch_buffer_bytes_max as u64);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
+        Arc::clone(&self.fetch_budget)
+            .acquire_many_owned(permits)
+            .await
+            .ok()
+    }
+
+    fn count(&self, targets: &Targets, out: &FetchOut) {
+        let catalog = self.catalog.current();
+        for (target, fetched) in targets.iter().zip(&out.partitions) {
+            let (Ok(target), Ok(fetched)) = (target, fetched) else {
+                continue;
+            };
+            if let Some(topic) = catalog
+                .topic_by_id(target.id.topic)
+                .filter(|_| !fetched.batches.is_empty())
+            {
+                let (records, bytes) = volume(&fetched.batches);
+                self.counters
+                    .of(topic.id, &topic.name)
+                    .went_out(records, bytes);
+            }
+        }
+    }
+
+    /// Whether anybody can read this topic id.
+    pub fn knows_topic_id(&self, id: TopicId) -> bool {
+        self.catalog.current().topic_by_id(id).is_some()
+    }
+}
+
+/// Records and bytes of stored batches.
+pub(crate) fn volume(batches: &[Bytes]) -> (u64, u64) {
+    batches.iter().fold((0, 0), |(records, bytes), batch| {
+        let count = BatchHeader::parse(batch)
+            .map_or(0, |header| u64::from(header.record_count.unsigned_abs()));
+        (records + count, bytes + batch.len() as u64)
+    })
+}
+
+/// Whether reading can give an answer now: something is there to read, or an item is wrong, or nobody waits.
+fn enough_at_once(log: &dyn Log, targets: &Targets, request: &FetchRequest) -> bool {
+    let ready = |target: &Target| {
+        let state = log.state(target.id);
+        target.offset < state.durable_end
+            || target.offset > state.durable_end
+            || target.offset < state.start
+    };
+    request.max_wait.is_zero()
+        || request.min_bytes == 0
+        || targets.is_empty()
+        || targets
+            .iter()
+            .any(|target| target.as_ref().map_or(true, ready))
+}
+
+fn is_enough(out: &FetchOut, min_bytes: usize) -> bool {
+    let bytes: usize = out
+        .partitions
+        .iter()
+        .flatten()
+        .flat_map(|fetched| &fetched.batches)
+        .map(Bytes::len)
+        .sum();
+    bytes >= min_bytes || out.partitions.iter().any(Result::is_err)
+}
+
+fn read_targets(
+    log: &dyn Log,
+    targets: &Targets,
+    max_bytes: usize,
+) -> Vec<Result<Fetched, BrokerError>> {
+    let mut left = max_bytes;
+    let mut any = false;
+    let read = |target: &Result<Target, BrokerError>| {
+        let fetched = read_one(log, target.clone()?, left, any)?;
+        let bytes: usize = fetched.batches.iter().map(Bytes::len).sum();
+        left = left.saturating_sub(bytes);
+        any |= bytes > 0;
+        Ok(fetched)
+    };
+    targets.iter().map(read).collect()
+}
+
+/// Reads one partition. The first batch of a whole answer may exceed every limit, so that a consumer always gets on (KIP-74).
+fn read_one(log: &dyn Log, target: Target, left: usize, any: bool) -> Result<Fetched, BrokerError> {
+    let state = log.state(target.id);
+    let (start, end) = (state.start, state.durable_end);
+    if target.offset < start || target.offset > end {
+        return Err(BrokerError::OffsetOutOfRange {
+            offset: target.offset,
+            start,
+            end,
+        });
+    }
+    let limit = left.min(target.max_bytes);
+    if target.offset == end || (any && limit == 0) {
+        return Ok(Fetched {
+            batches: Vec::new(),
+            state,
+        });
+    }
+    let ReadOut { mut batches, state } =
+        log.read(target.id, target.offset, limit.max(1), Bound::Durable)?;
+    cut(&mut batches, limit, any);
+    Ok(Fetched { batches, state })
+}
+
+/// Leaves whole batches within the limit; one at least when nothing else is in the answer.
+fn cut(batches: &mut Vec<Bytes>, limit: usize, any: bool) {
+    let mut sum = 0;
+    let fits = batches.iter().take_while(|batch| {
+        sum += batch.len();
+        sum <= limit
+    });
+    let keep = fits.count().max(usize::from(!any));
+    batches.truncate(keep);
+}

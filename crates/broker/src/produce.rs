@@ -1,0 +1,223 @@
+//! Produce: one batch for one partition. Checked and submitted at once, so that a connection's next request need not wait
+//! for the disk; durable when the returned ticket resolves.
+
+use bytes::Bytes;
+use headwater_base::{Offset, PartitionId};
+use headwater_log::{Append, Bound, Commit, Durable, SubmitError};
+use headwater_meta::Topic;
+use headwater_record::{BatchHeader, records, validate, with_log_append_time};
+
+use crate::Broker;
+use crate::error::BrokerError;
+use crate::producers::{Sequenced, Verdict, last_sequence};
+use crate::topics::TopicRef;
+
+/// A batch on its way to the disk.
+pub struct Ticket {
+    base_offset: Offset,
+    /// Set when the topic's timestamps are the broker's.
+    log_append_time_ms: Option<i64>,
+    log_start: Offset,
+    durable: Durable,
+}
+
+/// A batch that is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub base_offset: Offset,
+    pub log_append_time_ms: Option<i64>,
+    pub log_start: Offset,
+}
+
+impl Ticket {
+    /// # Errors
+    /// The disk failed.
+    pub async fn settle(self) -> Result<Appended, BrokerError> {
+        self.durable.await?;
+        let Self {
+            base_offset,
+            log_append_time_ms,
+            log_start,
+            ..
+        } = self;
+        Ok(Appended {
+            base_offset,
+            log_append_time_ms,
+            log_start,
+        })
+    }
+}
+
+impl Broker {
+    /// Takes exactly one batch of a client for a partition. Does not wait.
+    ///
+    /// # Errors
+    /// The partition is unknown or internal, the batch is not acceptable, its sequence is wrong, or the log takes nothing.
+    pub fn produce(
+        &self,
+        topic: &TopicRef,
+        partition: i32,
+        records: Option<Bytes>,
+    ) -> Result<Ticket, BrokerError> {
+        // Held until the batch is submitted, so that a deletion comes before or after it and never in between.
+        let catalog = self.catalog.hold();
+        let topic = topic.find(&catalog)?;
+        let id = topic
+            .partition(partition)
+            .ok_or(BrokerError::UnknownTopicOrPartition)?;
+        if topic.is_internal() {
+            return Err(BrokerError::InternalTopic(topic.name.clone()));
+        }
+        let batch = records.filter(|bytes| !bytes.is_empty());
+        let batch = batch.ok_or_else(|| {
+            BrokerError::InvalidRecord("a produce request without a batch".into())
+        })?;
+        let now_ms = self.clock.now_ms();
+        let header = check_batch(topic, &batch, now_ms)?;
+        let (bytes, records) = (
+            batch.len() as u64,
+            u64::from(header.record_count.unsigned_abs()),
+        );
+        let stamp = topic.settings.log_append_time.then_some(now_ms);
+        let batch = match stamp {
+            Some(now_ms) => with_log_append_time(batch, now_ms)?,
+            None => batch,
+        };
+        let ticket = match header.has_producer() {
+            true => self.append_sequenced(id, &header, batch, now_ms)?,
+            false => self.append(id, batch)?,
+        };
+        self.counters
+            .of(topic.id, &topic.name)
+            .came_in(records, bytes);
+        Ok(Ticket {
+            log_append_time_ms: stamp,
+            ..ticket
+        })
+    }
+
+    fn append_sequenced(
+        &self,
+        id: PartitionId,
+        header: &BatchHeader,
+        batch: Bytes,
+        now_ms: i64,
+    ) -> Result<Ticket, BrokerError> {
+        let sequenced = Sequenced {
+            producer_id: header.producer_id,
+            epoch: header.producer_epoch,
+            first: header.base_sequence,
+            last: last_sequence(header.base_sequence, header.last_offset_delta),
+        };
+        let producers = self.producers.of(id);
+        let mut producers = producers.lock();
+        if let Verdict::Duplicate {
+            base_offset,
+            last_offset,
+        } = producers.check(sequenced)?
+        {
+            let log_start = self.log.state(id).start;
+            let durable = self.durable_to(id, last_offset + 1);
+            return Ok(Ticket {
+                base_offset,
+                log_append_time_ms: None,
+                log_start,
+                durable,
+            });
+        }
+        let ticket = self.append(id, batch)?;
+        let last_offset = ticket.base_offset + i64::from(header.last_offset_delta);
+        producers.appended(sequenced, ticket.base_offset, last_offset, now_ms);
+        Ok(ticket)
+    }
+
+    fn append(&self, partition: PartitionId, batch: Bytes) -> Result<Ticket, BrokerError> {
+        let commit = Commit {
+            appends: vec![Append { partition, batch }],
+            ..Commit::default()
+        };
+        let submitted = self.log.submit(commit)?;
+        let base_offset = submitted.base_offsets.first().copied().unwrap_or_default();
+        let log_start = self.log.state(partition).start;
+        Ok(Ticket {
+            base_offset,
+            log_append_time_ms: None,
+            log_start,
+            durable: submitted.durable,
+        })
+    }
+
+    /// Resolves when everything of the partition below `end` is durable.
+    pub(crate) fn durable_to(&self, partition: PartitionId, end: Offset) -> Durable {
+        if self.log.state(partition).durable_end >= end {
+            return Box::pin(std::future::ready(Ok(())));
+        }
+        // An empty commit of the same shard follows what is waited for, and tells of a failing disk, too.
+        match self.log.submit(Commit {
+            trims: vec![(partition, 0)],
+            ..Commit::default()
+        }) {
+            Ok(submitted) => return submitted.durable,
+            Err(SubmitError::Failed(failure)) => return Box::pin(std::future::ready(Err(failure))),
+            Err(_) => {}
+        }
+        let wake = std::sync::Arc::new(tokio::sync::Notify::new());
+        let registration =
+            self.log
+                .register(&[partition], Bound::Durable, std::sync::Arc::clone(&wake));
+        let log = std::sync::Arc::clone(&self.log);
+        Box::pin(async move {
+            let _registration = registration;
+            while log.state(partition).durable_end < end {
+                wake.notified().await;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What Kafka's broker checks before it stores a batch of a client.
+fn check_batch(topic: &Topic, batch: &Bytes, now_ms: i64) -> Result<BatchHeader, BrokerError> {
+    let settings = &topic.settings;
+    let header = validate(batch)?;
+    if batch.len() > settings.max_message_bytes {
+        return Err(BrokerError::BatchTooLarge {
+            bytes: batch.len(),
+            max_bytes: settings.max_message_bytes,
+        });
+    }
+    if header.is_control() {
+        return Err(BrokerError::InvalidRecord(
+            "clients may not write control batches".into(),
+        ));
+    }
+    if header.is_transactional() {
+        return Err(BrokerError::InvalidTransaction);
+    }
+    if !settings.log_append_time {
+        let oldest = now_ms.saturating_sub(settings.timestamp_before_max_ms);
+        let newest = now_ms.saturating_add(settings.timestamp_after_max_ms);
+        for timestamp in [header.base_timestamp, header.max_timestamp] {
+            if timestamp >= 0 && !(oldest..=newest).contains(&timestamp) {
+                return Err(BrokerError::InvalidTimestamp(timestamp));
+            }
+        }
+    }
+    if settings.compacted {
+        check_keys(batch)?;
+    }
+    Ok(header)
+}
+
+/// A compacted topic keeps the latest record of each key, so each must have one.
+fn check_keys(batch: &Bytes) -> Result<(), BrokerError> {
+    let mut walk = records(batch)?;
+    while let Some(record) = walk.next_ref() {
+        if record?.key.is_none() {
+            return Err(BrokerError::InvalidRecord(
+                "a compacted topic takes no record without a key".into(),
+            ));
+        }
+    }
+    Ok(())
+}

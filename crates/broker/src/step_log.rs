@@ -1,0 +1,189 @@
+//! The broker as the engine's log: committed reads, and one atomic commit a step.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use headwater_base::{Offset, PartitionId};
+use headwater_connect::step_log::{
+    CommitError, DurableStep, Step, StepLog, StepRead, TopicInfo, Visibility,
+};
+use headwater_log::{Append, Bound, Commit, ReadError, SubmitError};
+use headwater_meta::Topic;
+use headwater_record::BatchHeader;
+use tokio::sync::Notify;
+
+use crate::Broker;
+use crate::catalog::{Plan, settle};
+use crate::error::BrokerError;
+use crate::fetch::volume;
+use crate::topics::fresh_topic_id;
+
+type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, CommitError>> + Send + 'a>>;
+
+impl StepLog for Broker {
+    fn topic(&self, name: &str) -> Option<TopicInfo> {
+        self.catalog.current().topic(name).map(|topic| info(topic))
+    }
+
+    fn topics(&self) -> Vec<TopicInfo> {
+        self.catalog
+            .current()
+            .topics()
+            .map(|topic| info(topic))
+            .collect()
+    }
+
+    fn ensure_topic<'a>(&'a self, name: &'a str, partitions: i32) -> Later<'a, TopicInfo> {
+        Box::pin(async move {
+            let durables = self.catalog.change(|catalog| {
+                if catalog.topic(name).is_some() {
+                    return Ok(Plan::default());
+                }
+                let change =
+                    catalog.create_any(name, fresh_topic_id(), partitions, Default::default())?;
+                Ok(Plan {
+                    changes: vec![change],
+                    drops: Vec::new(),
+                })
+            })?;
+            settle(durables).await?;
+            StepLog::topic(self, name)
+                .ok_or_else(|| CommitError::Retry(format!("topic '{name}' was deleted at once")))
+        })
+    }
+
+    fn delete_topic<'a>(&'a self, name: &'a str) -> Later<'a, ()> {
+        Box::pin(async move {
+            let topic = self.catalog.current().topic(name).cloned();
+            match topic {
+                Some(topic) => Ok(self.delete_found(&topic).await?),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn read_committed(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        visibility: Visibility,
+    ) -> std::io::Result<StepRead> {
+        let bound = bound(visibility);
+        let state = self.log.state(partition);
+        let from = from.max(state.start);
+        let out = match self.log.read(partition, from, max_bytes, bound) {
+            // The start may have moved up in between.
+            Err(ReadError::OutOfRange { state, .. }) => {
+                self.log
+                    .read(partition, from.max(state.start), max_bytes, bound)
+            }
+            other => other,
+        };
+        let out = out.map_err(std::io::Error::other)?;
+        let end = match visibility {
+            Visibility::Durable => out.state.durable_end,
+            Visibility::InFlight => out.state.submitted_end,
+        };
+        let parsed = out.batches.iter().map(|batch| BatchHeader::parse(batch));
+        let headers: Vec<BatchHeader> = parsed
+            .collect::<Result<_, _>>()
+            .map_err(std::io::Error::other)?;
+        let next = headers
+            .last()
+            .map_or(from, |header| header.last_offset() + 1);
+        let data = out
+            .batches
+            .into_iter()
+            .zip(&headers)
+            .filter(|(_, header)| !header.is_control());
+        Ok(StepRead {
+            batches: data.map(|(batch, _)| batch).collect(),
+            next,
+            end,
+            start: out.state.start,
+        })
+    }
+
+    fn extent(&self, partition: PartitionId) -> (Offset, Offset) {
+        let state = self.log.state(partition);
+        (state.start, state.durable_end)
+    }
+
+    fn commit(&self, step: Step) -> Result<(Vec<Offset>, DurableStep), CommitError> {
+        let catalog = self.catalog.hold();
+        for (partition, batch) in &step.appends {
+            let topic = catalog
+                .topic_by_id(partition.topic)
+                .filter(|topic| topic.partition(partition.index).is_some());
+            let topic = topic
+                .ok_or_else(|| CommitError::Failed(format!("partition {partition} was deleted")))?;
+            let (records, bytes) = volume(std::slice::from_ref(batch));
+            self.counters
+                .of(topic.id, &topic.name)
+                .came_in(records, bytes);
+        }
+        let appends = step
+            .appends
+            .into_iter()
+            .map(|(partition, batch)| Append { partition, batch })
+            .collect();
+        let commit = Commit {
+            appends,
+            trims: step.trims,
+            drops: Vec::new(),
+        };
+        let submitted = self.log.submit(commit).map_err(refused)?;
+        let durable = submitted.durable;
+        let later = Box::pin(async move {
+            durable
+                .await
+                .map_err(|error| CommitError::Failed(error.to_string()))
+        });
+        Ok((submitted.base_offsets, later))
+    }
+
+    fn register(
+        &self,
+        partitions: &[PartitionId],
+        visibility: Visibility,
+        wake: Arc<Notify>,
+    ) -> Box<dyn Send + Sync> {
+        Box::new(self.log.register(partitions, bound(visibility), wake))
+    }
+}
+
+fn bound(visibility: Visibility) -> Bound {
+    match visibility {
+        Visibility::Durable => Bound::Durable,
+        Visibility::InFlight => Bound::Submitted,
+    }
+}
+
+fn info(topic: &Topic) -> TopicInfo {
+    TopicInfo {
+        name: topic.name.clone(),
+        id: topic.id,
+        partitions: topic.partitions,
+    }
+}
+
+fn refused(error: SubmitError) -> CommitError {
+    match error {
+        SubmitError::Full(_) | SubmitError::Busy { .. } => CommitError::Retry(error.to_string()),
+        SubmitError::TooLarge { .. }
+        | SubmitError::Invalid(_)
+        | SubmitError::CrossShard(..)
+        | SubmitError::Failed(_) => CommitError::Failed(error.to_string()),
+    }
+}
+
+impl From<BrokerError> for CommitError {
+    fn from(error: BrokerError) -> Self {
+        match error {
+            BrokerError::Retry(reason) => Self::Retry(reason),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
