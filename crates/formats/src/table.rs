@@ -170,3 +170,134 @@ fn quote(text: &str, out: &mut Vec<u8>) {
     // Writing into memory cannot fail.
     let _ = serde_json::to_writer(out, text);
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::json::JsonEncoder;
+
+    fn decoder(primary_key: &[usize], key_type: DataType) -> TableDecoder {
+        let fields = vec![
+            Field::new("v", DataType::Int64, false),
+            Field::new("k", key_type, true),
+            Field::new("j", DataType::Int64, true),
+        ];
+        TableDecoder::new(&Arc::new(Schema::new(fields)), primary_key).unwrap()
+    }
+
+    fn shown(batch: &TableBatch) -> Vec<String> {
+        let encoder = JsonEncoder::new(batch.rows.schema_ref());
+        let bound = encoder.bind(&batch.rows).unwrap();
+        let text = |row| {
+            let mut out = Vec::new();
+            bound.write_object(row, &mut out);
+            format!(
+                "{}{}",
+                if batch.deleted[row] { "-" } else { "" },
+                String::from_utf8(out).unwrap()
+            )
+        };
+        (0..batch.deleted.len()).map(text).collect()
+    }
+
+    fn one(
+        primary_key: &[usize],
+        key_type: DataType,
+        key: Option<&str>,
+        value: Option<&str>,
+    ) -> Result<String, String> {
+        let mut decoder = decoder(primary_key, key_type);
+        decoder
+            .push(key.map(str::as_bytes), value.map(str::as_bytes))
+            .map_err(|e| e.message)?;
+        Ok(shown(&decoder.finish().unwrap()).remove(0))
+    }
+
+    #[test]
+    fn keys_of_one_column() {
+        let value = Some(r#"{"v":1,"k":"ignored","j":2}"#);
+        for (key, found) in [
+            ("N1", "N1"),
+            ("\"N1\"", "N1"),
+            ("12", "12"),
+            (r#"{"k":"N1"}"#, "N1"),
+            ("{odd", "{odd"),
+            ("", ""),
+        ] {
+            assert_eq!(
+                one(&[1], DataType::Utf8, Some(key), value).unwrap(),
+                format!(r#"{{"v":1,"k":"{found}","j":2}}"#),
+                "{key}"
+            );
+        }
+        for key in ["7", "\"7\"", "{\"k\":7}"] {
+            let found = one(&[1], DataType::Int64, Some(key), Some(r#"{"v":1}"#));
+            assert_eq!(found.is_ok(), key != "\"7\"", "{key}");
+        }
+        assert_eq!(
+            one(&[1], DataType::Date32, Some("2013-01-01"), None).unwrap(),
+            r#"-{"v":null,"k":"2013-01-01","j":null}"#
+        );
+    }
+
+    #[test]
+    fn keys_that_are_dead_letters() {
+        let value = Some(r#"{"v":1,"k":"in the value","j":2}"#);
+        let message = |key_type, key| one(&[1], key_type, Some(key), value).unwrap_err();
+        assert_eq!(
+            message(DataType::Int64, "x"),
+            "record key: field k: expected BIGINT, found string \"x\" at byte 5"
+        );
+        assert!(message(DataType::Utf8, r#"{"other":1}"#).contains("field k: NULL or missing"));
+        assert_eq!(
+            one(&[1], DataType::Utf8, None, None).unwrap_err(),
+            "a tombstone without a key"
+        );
+        assert!(
+            one(&[1, 2], DataType::Utf8, Some("bare"), value)
+                .unwrap_err()
+                .contains("not a JSON object")
+        );
+    }
+
+    #[test]
+    fn keys_of_two_columns_and_from_the_value() {
+        let key = Some(r#"{"j":5,"k":"a"}"#);
+        assert_eq!(
+            one(&[2, 1], DataType::Utf8, key, Some(r#"{"v":1}"#)).unwrap(),
+            r#"{"v":1,"k":"a","j":5}"#
+        );
+        assert_eq!(
+            one(&[2, 1], DataType::Utf8, key, None).unwrap(),
+            r#"-{"v":null,"k":"a","j":5}"#
+        );
+        let whole = Some(r#"{"v":1,"k":"a","j":5}"#);
+        assert_eq!(
+            one(&[2, 1], DataType::Utf8, None, whole).unwrap(),
+            r#"{"v":1,"k":"a","j":5}"#
+        );
+    }
+
+    #[test]
+    fn a_bad_value_takes_its_key_back() {
+        let mut decoder = decoder(&[1], DataType::Utf8);
+        decoder.push(Some(b"a"), Some(b"{\"v\":1}")).unwrap();
+        assert!(
+            decoder
+                .push(Some(b"b"), Some(b"{}"))
+                .unwrap_err()
+                .message
+                .contains("field v: NULL or missing")
+        );
+        decoder.push(Some(b"c"), None).unwrap();
+        decoder.push(Some(b"d"), Some(b"{\"v\":4}")).unwrap();
+        let batch = decoder.finish().unwrap();
+        let expected = [
+            r#"{"v":1,"k":"a","j":null}"#,
+            r#"-{"v":null,"k":"c","j":null}"#,
+            r#"{"v":4,"k":"d","j":null}"#,
+        ];
+        assert_eq!(shown(&batch), expected);
+    }
+}
