@@ -4,3 +4,21 @@
 
 pub mod delta;
 pub mod operator;
+
+pub mod consolidate;
+pub mod dataflow;
+
+mod aggregate;
+mod codec;
+mod eval;
+mod frames;
+mod join;
+mod keys;
+mod stateless;
+#[cfg(test)]
+mod testing;
+
+pub use consolidate::consolidate;
+pub use dataflow::{Dataflow, NodeStatus};
+pub use delta::{Delta, Origin, RowKind};
+pub use operator::{ErrorAt, LateRow, Operator, OperatorError, RowError, StepContext};

@@ -30,7 +30,11 @@ pub struct RowError {
 #[derive(Clone, Debug)]
 pub enum ErrorAt {
     /// Stateless so far: the source row is known, the runtime writes a dead letter.
-    Row { source: u32, partition: i32, offset: i64 },
+    Row {
+        source: u32,
+        partition: i32,
+        offset: i64,
+    },
     /// Past a stateful operator: the row with this key is withheld while the error holds.
     Withheld { key: String, holds: bool },
 }
@@ -48,11 +52,22 @@ pub struct LateRow {
 pub trait Operator: Send {
     /// Takes rows of one input, answers what follows from them at once (stateless operators and joins) or keeps them for
     /// [`Operator::finish`].
-    fn push(&mut self, input: usize, delta: Delta, ctx: &mut StepContext) -> Result<Vec<Delta>, OperatorError>;
+    fn push(
+        &mut self,
+        input: usize,
+        delta: Delta,
+        ctx: &mut StepContext,
+    ) -> Result<Vec<Delta>, OperatorError>;
 
     /// The end of a step: aggregates answer their net changes, closed windows are emitted.
     fn finish(&mut self, _ctx: &mut StepContext) -> Result<Vec<Delta>, OperatorError> {
         Ok(Vec::new())
+    }
+
+    /// Lets go of state that only results older than this still need (event time, microseconds). Says nothing downstream, whose views let go
+    /// of the same rows by themselves. Called between steps.
+    fn retain(&mut self, _older_than_us: i64) -> Result<(), OperatorError> {
+        Ok(())
     }
 
     /// Bytes of memory that its state holds.

@@ -1,0 +1,205 @@
+//! `EMIT ON WINDOW CLOSE`: groups wait for the watermark to reach their window's end, are emitted once and forgotten. Rows of windows
+//! that have closed, for their own partition or here, are late.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Int64Type, TimeUnit};
+
+use super::Aggregate;
+use super::input::Input;
+use crate::codec::persist::{get_all, get_u64, put_all, put_u64};
+use crate::delta::Delta;
+use crate::eval::broken;
+use crate::operator::{LateRow, OperatorError, StepContext};
+
+pub(super) struct Closing {
+    /// Group column with the window's end.
+    column: usize,
+    /// Windows that end at or before this have been emitted.
+    closed_us: i64,
+    waiting: BTreeMap<i64, Vec<u32>>,
+    groups: usize,
+}
+
+impl Closing {
+    pub(super) fn new(column: usize) -> Self {
+        Self {
+            column,
+            closed_us: i64::MIN,
+            waiting: BTreeMap::new(),
+            groups: 0,
+        }
+    }
+
+    /// Reports late rows; which rows are not, or `None` if none is late.
+    pub(super) fn judge(
+        &self,
+        group: &[ArrayRef],
+        delta: &Delta,
+        operator: &str,
+        ctx: &mut StepContext,
+    ) -> Result<Option<BooleanArray>, String> {
+        let ends = ends_us(&group[self.column])?;
+        let own = delta.origin.as_ref().map(|o| &o.watermark);
+        let watermark = |row: usize| own.map_or(i64::MIN, |w| w[row]).max(self.closed_us);
+        let late: Vec<u32> = (0..)
+            .zip(&ends)
+            .filter(|(row, end)| **end <= watermark(*row as usize))
+            .map(|(r, _)| r)
+            .collect();
+        if late.is_empty() {
+            return Ok(None);
+        }
+        // A late correction is told once, by its new row.
+        let told: Vec<u32> = late
+            .iter()
+            .copied()
+            .filter(|row| delta.kind(*row as usize).adds())
+            .collect();
+        if !told.is_empty() {
+            let Delta { rows, origin, .. } = delta.take(&told).map_err(|e| e.to_string())?;
+            ctx.late.push(LateRow {
+                operator: operator.to_owned(),
+                rows,
+                origin,
+            });
+        }
+        let mut good = vec![true; ends.len()];
+        late.iter().for_each(|row| good[*row as usize] = false);
+        Ok(Some(good.into()))
+    }
+
+    /// Remembers when new groups will close.
+    pub(super) fn register(&mut self, fresh: &[(u32, u32)], input: &Input) -> Result<(), String> {
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let ends = ends_us(&input.group[self.column])?;
+        for (group, row) in fresh {
+            self.waiting
+                .entry(ends[*row as usize])
+                .or_default()
+                .push(*group);
+        }
+        self.groups += fresh.len();
+        Ok(())
+    }
+
+    /// Closes all windows up to the watermark: their groups, window by window.
+    fn close(&mut self, watermark_us: i64) -> Vec<Vec<u32>> {
+        if watermark_us <= self.closed_us {
+            return Vec::new();
+        }
+        self.closed_us = watermark_us;
+        let open = match watermark_us.checked_add(1) {
+            Some(next) => self.waiting.split_off(&next),
+            None => BTreeMap::new(),
+        };
+        let closed: Vec<Vec<u32>> = std::mem::replace(&mut self.waiting, open)
+            .into_values()
+            .collect();
+        self.groups -= closed.iter().map(Vec::len).sum::<usize>();
+        closed
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.groups * 4 + self.waiting.len() * 48
+    }
+
+    pub(super) fn save(&self, out: &mut dyn Write) -> io::Result<()> {
+        put_u64(out, self.closed_us as u64)?;
+        put_u64(out, self.waiting.len() as u64)?;
+        for (end, groups) in &self.waiting {
+            put_u64(out, *end as u64)?;
+            put_all(out, groups)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn load(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        self.closed_us = get_u64(from)? as i64;
+        (self.waiting, self.groups) = (BTreeMap::new(), 0);
+        for _ in 0..get_u64(from)? {
+            let (end, groups) = (get_u64(from)? as i64, get_all(from)?);
+            self.groups += groups.len();
+            self.waiting.insert(end, groups);
+        }
+        Ok(())
+    }
+}
+
+impl Aggregate {
+    pub(super) fn emit_closed(
+        &mut self,
+        ctx: &mut StepContext,
+    ) -> Result<Vec<Delta>, OperatorError> {
+        let Some(closing) = &mut self.closing else {
+            return Ok(Vec::new());
+        };
+        let mut due = Vec::new();
+        for mut window in closing.close(ctx.watermark_us) {
+            self.groups.sort(&mut window);
+            due.extend(window);
+        }
+        let (full, empty): (Vec<u32>, Vec<u32>) =
+            due.into_iter().partition(|g| self.groups.rows(*g) > 0);
+        let delta = match full.is_empty() {
+            true => None,
+            false => self
+                .emit_groups(full.clone(), ctx)
+                .map_err(|e| broken(&self.key, e))?,
+        };
+        self.forget(&full);
+        self.forget(&empty);
+        Ok(delta.into_iter().collect())
+    }
+
+    /// Forgets groups whose window ended at or before `older_than_us`, without a word downstream. Those that wait for their
+    /// window to close keep waiting.
+    pub(super) fn let_go(&mut self, older_than_us: i64) -> Result<(), OperatorError> {
+        let (Some(column), None) = (self.window_end, &self.closing) else {
+            return Ok(());
+        };
+        let live = self.groups.live();
+        let columns = self
+            .groups
+            .columns(&live)
+            .map_err(|e| broken(&self.key, e))?;
+        let ends = ends_us(&columns[column]).map_err(|e| broken(&self.key, e))?;
+        let old: Vec<u32> = live
+            .iter()
+            .zip(ends)
+            .filter(|(_, end)| *end <= older_than_us)
+            .map(|(g, _)| *g)
+            .collect();
+        self.forget(&old);
+        Ok(())
+    }
+}
+
+/// Window ends in microseconds; NULL never ends.
+fn ends_us(column: &ArrayRef) -> Result<Vec<i64>, String> {
+    let us = match column.data_type() {
+        DataType::Timestamp(_, zone) => cast(
+            column,
+            &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        ),
+        other => return Err(format!("a window's end is a timestamp, not {other}")),
+    };
+    let words = us
+        .and_then(|us| cast(&us, &DataType::Int64))
+        .map_err(|e| e.to_string())?;
+    let words = words.as_primitive::<Int64Type>();
+    Ok((0..words.len())
+        .map(|row| {
+            if words.is_valid(row) {
+                words.value(row)
+            } else {
+                i64::MAX
+            }
+        })
+        .collect())
+}

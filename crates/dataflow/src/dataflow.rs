@@ -1,0 +1,309 @@
+//! A running graph: rows go in by relation, the result's changes come out.
+//!
+//! Each delta runs through the graph as far as it goes before the next is taken (so little is held at a time); at the end of the step the nodes
+//! finish in topological order.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+
+use headwater_sql::graph::{Changelog, Graph, Node, NodeId, Op};
+
+use crate::aggregate::Aggregate;
+use crate::codec::persist::{expect_version, get_bytes, get_u32, invalid, put_bytes, put_u32};
+use crate::delta::Delta;
+use crate::eval::broken;
+use crate::frames::{FrameReader, FrameWriter};
+use crate::join::Join;
+use crate::operator::{Operator, OperatorError, StepContext};
+use crate::stateless::{filter::Filter, project::Project, union::Union, unnest::Unnest};
+
+const VERSION: u32 = 1;
+
+/// One view's operators and their state. Owned by one task.
+pub struct Dataflow {
+    nodes: Vec<Running>,
+    /// Leaves of each relation; a relation that is used twice has two.
+    leaves: HashMap<String, Vec<usize>>,
+    /// The root's deltas of this step so far.
+    results: Vec<Delta>,
+}
+
+struct Running {
+    key: String,
+    kind: &'static str,
+    /// None for relations.
+    operator: Option<Box<dyn Operator>>,
+    columns: usize,
+    /// Nodes that read this one, and as which of their inputs.
+    users: Vec<(usize, usize)>,
+    rows_in: u64,
+    rows_out: u64,
+}
+
+/// Live figures of one node, since the dataflow was built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// `Node::key`.
+    pub key: String,
+    /// `relation`, `filter`, `project`, `unnest`, `aggregate`, `join` or `union`.
+    pub kind: &'static str,
+    pub rows_in: u64,
+    pub rows_out: u64,
+    pub state_bytes: usize,
+    /// Groups of an aggregate, distinct rows of a join.
+    pub state_rows: usize,
+}
+
+impl Dataflow {
+    /// Operators with empty state.
+    pub fn new(graph: &Graph) -> Result<Self, OperatorError> {
+        let places: HashMap<NodeId, usize> = graph
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(at, n)| (n.id, at))
+            .collect();
+        let mut dataflow = Self {
+            nodes: Vec::new(),
+            leaves: HashMap::new(),
+            results: Vec::new(),
+        };
+        for (at, node) in graph.nodes.iter().enumerate() {
+            let known = |id: &NodeId| places.get(id).copied().filter(|input| *input < at);
+            let inputs: Option<Vec<usize>> = node.inputs.iter().map(known).collect();
+            let inputs = inputs
+                .ok_or_else(|| broken(&node.key, "an input does not come before its user"))?;
+            let sources: Vec<&Node> = inputs.iter().map(|input| &graph.nodes[*input]).collect();
+            let operator = build(node, &sources)?;
+            for (number, input) in inputs.iter().enumerate() {
+                dataflow.nodes[*input].users.push((at, number));
+            }
+            if let Op::Relation { name } = &node.op {
+                dataflow.leaves.entry(name.clone()).or_default().push(at);
+            }
+            dataflow.nodes.push(Running {
+                key: node.key.clone(),
+                kind: kind(&node.op),
+                operator,
+                columns: node.schema.fields().len(),
+                users: Vec::new(),
+                rows_in: 0,
+                rows_out: 0,
+            });
+        }
+        Ok(dataflow)
+    }
+
+    /// One whole step: all its rows, in order, and its end. Relations that the graph does not read are passed over.
+    pub fn step<N: AsRef<str>>(
+        &mut self,
+        inputs: impl IntoIterator<Item = (N, Vec<Delta>)>,
+        ctx: &mut StepContext,
+    ) -> Result<Vec<Delta>, OperatorError> {
+        for (relation, deltas) in inputs {
+            for delta in deltas {
+                self.push(relation.as_ref(), delta, ctx)?;
+            }
+        }
+        self.finish(ctx)
+    }
+
+    /// Rows of a relation, for the step that the next [`Dataflow::finish`] ends.
+    pub fn push(
+        &mut self,
+        relation: &str,
+        delta: Delta,
+        ctx: &mut StepContext,
+    ) -> Result<(), OperatorError> {
+        if delta.is_empty() {
+            return Ok(());
+        }
+        for leaf in self.leaves.get(relation).cloned().unwrap_or_default() {
+            let node = &mut self.nodes[leaf];
+            if delta.rows.num_columns() != node.columns {
+                let reason = format!(
+                    "{} columns came, {} are declared",
+                    delta.rows.num_columns(),
+                    node.columns
+                );
+                return Err(broken(&node.key, reason));
+            }
+            node.rows_in += delta.len() as u64;
+            self.spread(leaf, vec![delta.clone()], ctx)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the step: the changes of the result, in order. See [`crate::consolidate`] for their net.
+    pub fn finish(&mut self, ctx: &mut StepContext) -> Result<Vec<Delta>, OperatorError> {
+        for at in 0..self.nodes.len() {
+            if let Some(operator) = &mut self.nodes[at].operator {
+                let deltas = operator.finish(ctx)?;
+                self.spread(at, deltas, ctx)?;
+            }
+        }
+        Ok(std::mem::take(&mut self.results))
+    }
+
+    /// Hands a node's output to its users.
+    fn spread(
+        &mut self,
+        from: usize,
+        deltas: Vec<Delta>,
+        ctx: &mut StepContext,
+    ) -> Result<(), OperatorError> {
+        for delta in deltas.into_iter().filter(|d| !d.is_empty()) {
+            let rows = delta.len() as u64;
+            self.nodes[from].rows_out += rows;
+            for user in 0..self.nodes[from].users.len() {
+                let (to, input) = self.nodes[from].users[user];
+                self.nodes[to].rows_in += rows;
+                if let Some(operator) = &mut self.nodes[to].operator {
+                    let next = operator.push(input, delta.clone(), ctx)?;
+                    self.spread(to, next, ctx)?;
+                }
+            }
+            if from + 1 == self.nodes.len() {
+                self.results.push(delta);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of state that only results older than this need (window ends, microseconds of event time). To be called between steps, with
+    /// times that only grow, and again at the same steps when they are replayed.
+    pub fn retain(&mut self, older_than_us: i64) -> Result<(), OperatorError> {
+        self.nodes
+            .iter_mut()
+            .filter_map(|n| n.operator.as_mut())
+            .try_for_each(|o| o.retain(older_than_us))
+    }
+
+    /// Memory that the state holds, in bytes.
+    pub fn state_bytes(&self) -> usize {
+        self.nodes
+            .iter()
+            .filter_map(|n| n.operator.as_ref())
+            .map(|o| o.state_bytes())
+            .sum()
+    }
+
+    /// One entry a node, in the graph's order.
+    pub fn status(&self) -> Vec<NodeStatus> {
+        let status = |node: &Running| NodeStatus {
+            key: node.key.clone(),
+            kind: node.kind,
+            rows_in: node.rows_in,
+            rows_out: node.rows_out,
+            state_bytes: node.operator.as_ref().map_or(0, |o| o.state_bytes()),
+            state_rows: node.operator.as_ref().map_or(0, |o| o.state_rows()),
+        };
+        self.nodes.iter().map(status).collect()
+    }
+
+    /// Writes the state of all operators, each framed under its key. Between steps only.
+    pub fn snapshot(&self, out: &mut dyn Write) -> io::Result<()> {
+        put_u32(out, VERSION)?;
+        put_u32(
+            out,
+            self.nodes.iter().filter(|n| n.operator.is_some()).count() as u32,
+        )?;
+        for node in &self.nodes {
+            if let Some(operator) = &node.operator {
+                put_bytes(out, node.key.as_bytes())?;
+                let mut frames = FrameWriter::new(out);
+                operator.snapshot(&mut frames)?;
+                frames.end()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the state that [`Dataflow::snapshot`] of the same graph wrote. After an error the dataflow is of no use.
+    pub fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
+        expect_version(from, VERSION)?;
+        let written = get_u32(from)? as usize;
+        let operators = self
+            .nodes
+            .iter_mut()
+            .filter_map(|n| Some((&n.key, n.operator.as_mut()?)));
+        let mut operators: HashMap<&String, _> = operators.collect();
+        if written != operators.len() {
+            return Err(invalid(format!(
+                "the snapshot has {written} operators, the graph {}",
+                operators.len()
+            )));
+        }
+        for _ in 0..written {
+            let key = String::from_utf8(get_bytes(from)?)
+                .map_err(|_| invalid("an operator's key is not text"))?;
+            let operator = operators
+                .remove(&key)
+                .ok_or_else(|| invalid(format!("no operator {key} in the graph")))?;
+            let mut frames = FrameReader::new(from);
+            operator.restore(&mut frames)?;
+            frames
+                .end()
+                .map_err(|e| invalid(format!("operator {key}: {e}")))?;
+        }
+        Ok(())
+    }
+}
+
+fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, OperatorError> {
+    let wanted = match &node.op {
+        Op::Relation { .. } => 0,
+        Op::Join(_) => 2,
+        Op::Union => inputs.len(),
+        _ => 1,
+    };
+    if inputs.len() != wanted {
+        return Err(broken(
+            &node.key,
+            format!("{} inputs, {wanted} wanted", inputs.len()),
+        ));
+    }
+    let (key, schema) = (node.key.clone(), node.schema.clone());
+    let append_only = |input: &Node| input.props.changelog == Changelog::AppendOnly;
+    Ok(match &node.op {
+        Op::Relation { .. } => None,
+        Op::Filter { predicate } => Some(Box::new(Filter {
+            key,
+            predicate: predicate.clone(),
+        })),
+        Op::Project { exprs } => Some(Box::new(Project {
+            key,
+            exprs: exprs.clone(),
+            schema,
+        })),
+        Op::Unnest => Some(Box::new(Unnest { key, schema })),
+        Op::Union => Some(Box::new(Union { key, schema })),
+        Op::Aggregate(plan) => Some(Box::new(Aggregate::new(
+            node,
+            plan,
+            &inputs[0].schema,
+            !append_only(inputs[0]),
+        )?)),
+        Op::Join(plan) => {
+            let sides = [append_only(inputs[0]), append_only(inputs[1])];
+            Some(Box::new(Join::new(
+                node,
+                plan,
+                [&inputs[0].schema, &inputs[1].schema],
+                sides,
+            )?))
+        }
+    })
+}
+
+fn kind(op: &Op) -> &'static str {
+    match op {
+        Op::Relation { .. } => "relation",
+        Op::Filter { .. } => "filter",
+        Op::Project { .. } => "project",
+        Op::Unnest => "unnest",
+        Op::Aggregate(_) => "aggregate",
+        Op::Join(_) => "join",
+        Op::Union => "union",
+    }
+}
