@@ -243,10 +243,10 @@ fn trims(log: &dyn Log) {
     let bytes = log.state(p).bytes;
     trim(log, p, 15);
     assert_eq!(log.state(p).start, 15);
-    assert_eq!(
-        log.state(p).bytes,
-        bytes / 4 * 3,
-        "whole batches below the start are gone"
+    let held = log.state(p).bytes;
+    assert!(
+        held < bytes && held >= bytes / 2,
+        "{held} of {bytes} bytes: a backend may estimate within a chunk"
     );
     assert!(matches!(
         log.read(p, 14, ALL, Bound::Durable),

@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod conformance;
+pub mod local;
 pub mod memory;
 mod wait;
 mod watch;
@@ -15,5 +16,6 @@ pub use api::{
     Append, BatchMeta, Bound, Commit, Durable, Log, PartitionState, ReadError, ReadOut,
     Registration, SubmitError, Submitted, WriteFailure,
 };
+pub use local::{LocalConfig, LocalLog, LogMetrics, OpenError};
 pub use memory::MemoryLog;
 pub use wait::wait;

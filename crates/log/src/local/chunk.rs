@@ -1,0 +1,122 @@
+//! A chunk: one preallocated file of the WAL.
+//!
+//! ```text
+//! file  wal-00000000000000000042.chunk
+//!       | chunk header, 64 | frames (see `frame`) ... | zeros | footer (see `footer`), once sealed |
+//!
+//! header, little-endian
+//! byte  0 "HWCHUNK1"
+//!       8 format         u32
+//!      16 number         u64   as in the file name
+//!      24 salt           u64   drawn at creation; starts every frame of this chunk
+//!      32 bytes          u64   of the file
+//!      60 CRC32C         u32   over bytes 0-59
+//! ```
+//! A file is made under a temporary name, filled, synced, renamed and the folder synced, so that every file of this
+//! name has a whole header.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use super::bytes::{put, u32_at, u64_at};
+use super::disk::{Disk, DiskFile};
+
+pub(super) const CHUNK_HEADER_BYTES: usize = 64;
+pub(super) const FORMAT: u32 = 1;
+const MAGIC: &[u8; 8] = b"HWCHUNK1";
+const TEMPORARY: &str = "wal.tmp";
+
+/// An open chunk.
+pub(super) struct Chunk {
+    pub number: u64,
+    pub salt: u64,
+    pub bytes: u64,
+    pub file: Arc<dyn DiskFile>,
+}
+
+/// What is wrong with a chunk's header.
+pub(super) enum HeaderFault {
+    NewerFormat(u32),
+    Damaged(&'static str),
+    Io(io::Error),
+}
+
+pub(super) fn file_name(number: u64) -> String {
+    format!("wal-{number:020}.chunk")
+}
+
+/// The chunk number of a file name; `None` for other files.
+pub(super) fn number_of(name: &str) -> Option<u64> {
+    name.strip_prefix("wal-")?
+        .strip_suffix(".chunk")?
+        .parse()
+        .ok()
+}
+
+impl Chunk {
+    /// Makes a new, empty chunk and syncs it.
+    pub fn create(disk: &dyn Disk, number: u64, bytes: u64) -> io::Result<Chunk> {
+        let file = disk.create(TEMPORARY, bytes)?;
+        let salt = disk.entropy() | 1;
+        let header = encode(number, salt, bytes);
+        file.write_at(0, &mut [IoSlice::new(&header)])?;
+        file.sync_data()?;
+        disk.rename(TEMPORARY, &file_name(number))?;
+        disk.sync_dir()?;
+        Ok(Chunk {
+            number,
+            salt,
+            bytes,
+            file,
+        })
+    }
+
+    pub fn open(disk: &dyn Disk, number: u64) -> Result<Chunk, HeaderFault> {
+        let file = disk.open(&file_name(number)).map_err(HeaderFault::Io)?;
+        let size = file.size().map_err(HeaderFault::Io)?;
+        if size < CHUNK_HEADER_BYTES as u64 {
+            return Err(HeaderFault::Damaged("the file is shorter than its header"));
+        }
+        let mut header = [0; CHUNK_HEADER_BYTES];
+        file.read_at(0, &mut header).map_err(HeaderFault::Io)?;
+        if &header[..8] != MAGIC || crc32c::crc32c(&header[..60]) != u32_at(&header, 60) {
+            return Err(HeaderFault::Damaged("this is not the header of a chunk"));
+        }
+        if u32_at(&header, 8) > FORMAT {
+            return Err(HeaderFault::NewerFormat(u32_at(&header, 8)));
+        }
+        if u64_at(&header, 16) != number {
+            return Err(HeaderFault::Damaged(
+                "the chunk has another number than its file name says",
+            ));
+        }
+        let bytes = u64_at(&header, 32);
+        if bytes != size {
+            return Err(HeaderFault::Damaged(
+                "the file has not the size its header says",
+            ));
+        }
+        Ok(Chunk {
+            number,
+            salt: u64_at(&header, 24),
+            bytes,
+            file,
+        })
+    }
+
+    pub fn name(&self) -> String {
+        file_name(self.number)
+    }
+}
+
+fn encode(number: u64, salt: u64, bytes: u64) -> [u8; CHUNK_HEADER_BYTES] {
+    let mut header = [0; CHUNK_HEADER_BYTES];
+    put(&mut header, 0, MAGIC);
+    put(&mut header, 8, &FORMAT.to_le_bytes());
+    put(&mut header, 16, &number.to_le_bytes());
+    put(&mut header, 24, &salt.to_le_bytes());
+    put(&mut header, 32, &bytes.to_le_bytes());
+    let crc = crc32c::crc32c(&header[..60]);
+    put(&mut header, 60, &crc.to_le_bytes());
+    header
+}

@@ -1,0 +1,44 @@
+//! The seam between the log and a file system: one flat folder. Knows nothing of what is in the files.
+
+pub mod fault;
+mod real;
+
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::sync::Arc;
+
+pub use fault::FaultDisk;
+pub use real::RealDisk;
+
+/// A folder of files. What it did is only certain after [`DiskFile::sync_data`] and [`Disk::sync_dir`].
+pub trait Disk: Send + Sync + 'static {
+    /// Where it is, for messages.
+    fn path(&self) -> &Path;
+    /// Makes (or replaces) a file of `bytes` zeros whose space is taken from the disk now.
+    /// On failure nothing of it is left.
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn DiskFile>>;
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    fn remove(&self, name: &str) -> io::Result<()>;
+    fn list(&self) -> io::Result<Vec<String>>;
+    fn sync_dir(&self) -> io::Result<()>;
+    /// Takes the folder for this process until the guard is dropped; `Err(Some(process))` when somebody has it.
+    fn lock(&self, name: &str) -> io::Result<Result<Box<dyn DiskLock>, Option<u32>>>;
+    /// A number that nobody outside can guess.
+    fn entropy(&self) -> u64;
+}
+
+/// Holds a folder; dropping it lets go.
+pub trait DiskLock: Send + Sync {}
+
+/// An open file. Positions are in bytes from its front.
+pub trait DiskFile: Send + Sync {
+    fn size(&self) -> io::Result<u64>;
+    /// Writes all of `parts`, one behind the other.
+    fn write_at(&self, position: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
+    /// Fills `buffer` or fails.
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<()>;
+    fn sync_data(&self) -> io::Result<()>;
+    /// A position from which on all bytes are zero.
+    fn data_end(&self) -> io::Result<u64>;
+}

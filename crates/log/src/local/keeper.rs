@@ -1,0 +1,167 @@
+//! The keeper: what happens behind the writer's back so that the writer never waits. Makes the next chunk ahead, seals
+//! full ones, removes dead ones.
+
+use std::io;
+use std::sync::Arc;
+
+use super::chunk::Chunk;
+use super::footer;
+use super::index::ChunkIndex;
+use super::ledger::Ledger;
+use super::state::{Shared, State};
+
+/// One chore.
+pub(super) enum Job {
+    MakeSpare,
+    Seal {
+        chunk: Arc<Chunk>,
+        index: Arc<ChunkIndex>,
+        ledger: Ledger,
+        sequences: (u64, u64),
+    },
+    RemoveDead,
+}
+
+/// Runs until the log closes. What is left undone is done by the next start.
+pub(super) fn run(shared: &Shared) {
+    while let Some(job) = next_job(shared) {
+        match job {
+            Job::MakeSpare => make_spare(shared),
+            Job::Seal {
+                chunk,
+                index,
+                ledger,
+                sequences,
+            } => {
+                seal(shared, &chunk, &index, &ledger, sequences);
+                drop(index);
+                remove_dead(shared);
+            }
+            Job::RemoveDead => remove_dead(shared),
+        }
+    }
+}
+
+fn next_job(shared: &Shared) -> Option<Job> {
+    let mut state = shared.state.lock();
+    loop {
+        if state.closing || state.failure.is_some() {
+            return None;
+        }
+        if let Some(job) = state.jobs.pop_front() {
+            return Some(job);
+        }
+        if state.full.is_none() {
+            shared.chores.wait(&mut state);
+        } else if shared
+            .chores
+            .wait_for(&mut state, shared.config.full_retry)
+            .timed_out()
+        {
+            return Some(Job::MakeSpare);
+        }
+    }
+}
+
+fn make_spare(shared: &Shared) {
+    let number = {
+        let state = shared.state.lock();
+        if state.spare.is_some() {
+            return;
+        }
+        state.plan.chunk.number + 1
+    };
+    let made = Chunk::create(&*shared.disk, number, shared.config.chunk_bytes as u64);
+    let mut state = shared.state.lock();
+    match made {
+        Ok(chunk) => {
+            if state.full.take().is_some() {
+                tracing::info!("there is room on the disk again");
+            }
+            state.spare = Some(Arc::new(chunk));
+        }
+        Err(error) => {
+            let why = no_room(shared, &error);
+            if state.full.replace(why.clone()).is_none() {
+                tracing::warn!("{why}; writes will be refused when the current file is full");
+            }
+        }
+    }
+}
+
+fn no_room(shared: &Shared, error: &io::Error) -> String {
+    let mib = shared.config.chunk_bytes.div_ceil(1 << 20);
+    format!(
+        "no room for the next {mib} MiB in {}: {error}",
+        shared.disk.path().display()
+    )
+}
+
+fn seal(
+    shared: &Shared,
+    chunk: &Chunk,
+    index: &ChunkIndex,
+    ledger: &Ledger,
+    sequences: (u64, u64),
+) {
+    if let Err(error) = footer::seal(chunk, index, ledger, sequences) {
+        // Its commits are safe and its index stays in memory; the next start replays and seals it.
+        tracing::warn!(chunk = chunk.number, %error, "cannot seal a chunk");
+        return;
+    }
+    match footer::read(chunk) {
+        Ok(Some(sealed)) => shared.state.lock().sealed(chunk.number, &sealed),
+        Ok(None) => tracing::warn!(chunk = chunk.number, "the footer does not read back"),
+        Err(error) => tracing::warn!(chunk = chunk.number, %error, "cannot read a footer back"),
+    }
+}
+
+impl State {
+    /// The chunk's index is on the disk: slices point there, memory lets go.
+    fn sealed(&mut self, chunk: u64, sealed: &footer::Sealed) {
+        for (id, stored) in &sealed.slices {
+            let Some(partition) = self.partitions.get_mut(id) else {
+                continue;
+            };
+            // A partition made anew after a drop has no slice here, or not this one.
+            let same = |slice: &&mut super::index::Slice| {
+                slice.chunk == chunk && slice.first == stored.first
+            };
+            if let Some(slice) = partition.slices.iter_mut().find(same) {
+                slice.stored = stored.stored;
+            }
+        }
+        if let Some(found) = self.chunks.get_mut(&chunk) {
+            found.index = None;
+        }
+    }
+
+    /// Sealed chunks without a readable batch. The newest sealed one stays: it carries the extents of all partitions.
+    fn take_dead(&mut self) -> Vec<u64> {
+        let sealed = |state: &super::state::ChunkState| state.index.is_none();
+        let newest = self
+            .chunks
+            .iter()
+            .rev()
+            .find(|(_, state)| sealed(state))
+            .map(|(number, _)| *number);
+        let dead = self
+            .chunks
+            .iter()
+            .filter(|(number, state)| sealed(state) && state.live == 0 && Some(**number) != newest);
+        let dead: Vec<u64> = dead.map(|(number, _)| *number).collect();
+        dead.iter()
+            .for_each(|number| drop(self.chunks.remove(number)));
+        dead
+    }
+}
+
+fn remove_dead(shared: &Shared) {
+    let dead = shared.state.lock().take_dead();
+    for number in dead {
+        // A file left over is found dead again by the next start.
+        if let Err(error) = shared.disk.remove(&super::chunk::file_name(number)) {
+            tracing::warn!(chunk = number, %error, "cannot remove a dead chunk");
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The log on a local disk: one write-ahead log for all partitions, with group commit.
+//!
+//! ```text
+//! submit --> queue --> writer thread: one write + one fdatasync --> high watermarks, waiters
+//!    \-> tail cache (the written buffers) --> read          keeper thread: next chunk ahead, sealing, removal
+//! ```
+//! Reading order: [`disk`] (the file-system seam), `chunk`, `frame`, `footer` (layouts), `submit`, `writer`, `keeper`,
+//! `read`, `recover`.
+
+mod bytes;
+mod chunk;
+pub mod config;
+pub mod disk;
+mod footer;
+mod format;
+mod frame;
+mod index;
+mod keeper;
+mod ledger;
+mod partition;
+mod read;
+mod recover;
+mod replay;
+mod state;
+mod submit;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use headwater_base::{Offset, PartitionId};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
+
+use crate::api::{
+    BatchMeta, Bound, Commit, Log, PartitionState, ReadError, ReadOut, Registration, SubmitError,
+    Submitted,
+};
+use crate::watch::Watchers;
+pub use config::{LocalConfig, LogMetrics, OpenError};
+use disk::{Disk, DiskLock, RealDisk};
+use index::IndexCache;
+use keeper::Job;
+use recover::{Recovered, recover};
+use state::{Counters, Plan, Shared, State, TailCache};
+use writer::Writer;
+
+/// A log in one folder. Dropping it writes what is queued, ends its threads and lets go of the folder.
+pub struct LocalLog {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    _lock: Box<dyn DiskLock>,
+}
+
+impl LocalLog {
+    /// Opens the folder, made if it is not there; recovers what a crash left.
+    pub fn open(path: &Path, config: LocalConfig) -> Result<Self, OpenError> {
+        let made = RealDisk::new(path);
+        let disk = made.map_err(|source| OpenError::Io {
+            path: path.to_owned(),
+            action: "make the folder",
+            source,
+        })?;
+        Self::open_on(Arc::new(disk), config)
+    }
+
+    /// Opens a folder of any disk.
+    pub fn open_on(disk: Arc<dyn Disk>, config: LocalConfig) -> Result<Self, OpenError> {
+        let io = |action| {
+            let path = disk.path().to_owned();
+            move |source| OpenError::Io {
+                path,
+                action,
+                source,
+            }
+        };
+        let locked = disk.lock("LOCK").map_err(io("lock"))?;
+        let lock = locked.map_err(|process| OpenError::InUse {
+            path: disk.path().to_owned(),
+            process,
+        })?;
+        let recovered = recover(&*disk, &config)?;
+        let (shared, writer) = assemble(Arc::clone(&disk), config, recovered);
+        let keeper = Arc::clone(&shared);
+        let threads = vec![
+            spawn("log-writer", move || writer.run()).map_err(io("start a thread"))?,
+            spawn("log-keeper", move || keeper::run(&keeper)).map_err(io("start a thread"))?,
+        ];
+        Ok(Self {
+            shared,
+            threads,
+            _lock: lock,
+        })
+    }
+
+    /// What it is doing.
+    pub fn metrics(&self) -> LogMetrics {
+        self.shared.metrics()
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+fn assemble(
+    disk: Arc<dyn Disk>,
+    config: LocalConfig,
+    recovered: Recovered,
+) -> (Arc<Shared>, Writer) {
+    let Recovered {
+        ledger,
+        partitions,
+        chunks,
+        active,
+        spare,
+        next_sequence,
+        jobs,
+    } = recovered;
+    let in_footer = chunks
+        .get(&active.chunk.number)
+        .and_then(|found| found.index.as_deref())
+        .map_or(0, footer_bytes);
+    let used = submit::empty_chunk_bytes(partitions.len()) + active.position + in_footer;
+    let state = State {
+        lives: partitions.len() as u64,
+        partitions,
+        queue: std::collections::VecDeque::new(),
+        queued_bytes: 0,
+        next_sequence,
+        plan: Plan {
+            chunk: Arc::clone(&active.chunk),
+            used,
+        },
+        spare,
+        full: None,
+        failure: None,
+        chunks,
+        cache: TailCache::default(),
+        jobs: jobs
+            .into_iter()
+            .chain([Job::RemoveDead, Job::MakeSpare])
+            .collect(),
+        closing: false,
+    };
+    let shared = Arc::new(Shared {
+        indexes: IndexCache::new(config.index_cache_bytes_max),
+        config,
+        disk,
+        state: Mutex::new(state),
+        work: Condvar::new(),
+        chores: Condvar::new(),
+        watchers: Watchers::default(),
+        counters: Counters::default(),
+    });
+    let writer = Writer {
+        shared: Arc::clone(&shared),
+        chunk: active.chunk,
+        position: active.position as u64,
+        sequences: active.sequences,
+        ledger,
+    };
+    (shared, writer)
+}
+
+/// What a chunk's footer will take for these batches.
+fn footer_bytes(index: &index::ChunkIndex) -> usize {
+    index
+        .values()
+        .map(|entries| footer::LINE_BYTES + entries.len() * footer::ENTRY_BYTES)
+        .sum()
+}
+
+impl Drop for LocalLog {
+    fn drop(&mut self) {
+        self.shared.state.lock().closing = true;
+        self.shared.work.notify_all();
+        self.shared.chores.notify_all();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the log has panicked");
+            }
+        }
+    }
+}
+
+impl Log for LocalLog {
+    fn shards(&self) -> u16 {
+        1
+    }
+
+    fn shard_of(&self, _partition: PartitionId) -> u16 {
+        0
+    }
+
+    fn submit(&self, commit: Commit) -> Result<Submitted, SubmitError> {
+        self.shared.submit(commit)
+    }
+
+    fn read(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        bound: Bound,
+    ) -> Result<ReadOut, ReadError> {
+        self.shared.read(partition, from, max_bytes, bound)
+    }
+
+    fn in_memory(&self, partition: PartitionId, from: Offset) -> bool {
+        self.shared
+            .state
+            .lock()
+            .partitions
+            .get(&partition)
+            .is_none_or(|found| found.in_memory(from))
+    }
+
+    fn state(&self, partition: PartitionId) -> PartitionState {
+        let state = self.shared.state.lock();
+        state
+            .partitions
+            .get(&partition)
+            .map_or_else(PartitionState::default, partition::Partition::state)
+    }
+
+    fn find_time(
+        &self,
+        partition: PartitionId,
+        timestamp_ms: i64,
+    ) -> Result<Option<Offset>, ReadError> {
+        self.shared.find_time(partition, timestamp_ms)
+    }
+
+    fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchMeta)) -> Result<(), ReadError> {
+        self.shared.scan(visit)
+    }
+
+    fn register(
+        &self,
+        partitions: &[PartitionId],
+        bound: Bound,
+        wake: Arc<Notify>,
+    ) -> Box<dyn Registration> {
+        self.shared.watchers.register(partitions, bound, &wake)
+    }
+}
+
+#[cfg(test)]
+mod tests;

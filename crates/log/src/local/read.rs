@@ -1,0 +1,334 @@
+//! Reading: from the tail cache under the lock, else from chunks outside it.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use headwater_base::{Offset, PartitionId};
+
+use super::chunk::Chunk;
+use super::footer;
+use super::frame::batch_is_intact;
+use super::index::{IndexEntry, Slice, select};
+use super::partition::Partition;
+use super::state::{Shared, State};
+use crate::api::{BatchMeta, Bound, PartitionState, ReadError, ReadOut};
+
+/// Batches with no more than this between them are read at once, the gap included.
+const GAP_BYTES_MAX: u64 = 16 * 1024;
+/// Most bytes of one read call, unless a batch is larger.
+const SPAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The next piece of a read.
+enum Piece {
+    Cached(Vec<Bytes>),
+    /// Batches of a chunk whose index is in memory.
+    Indexed(Arc<Chunk>, Vec<IndexEntry>),
+    /// A slice of a sealed chunk: its index may have to be loaded.
+    Sealed(Arc<Chunk>, Slice),
+    End,
+}
+
+/// How far a read has come.
+struct Progress {
+    at: Offset,
+    end: Offset,
+    bytes_left: usize,
+    out: Vec<Bytes>,
+}
+
+impl Shared {
+    pub fn read(
+        &self,
+        id: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        bound: Bound,
+    ) -> Result<ReadOut, ReadError> {
+        let (life, extent, mut piece, mut progress) = {
+            let state = self.state.lock();
+            let Some(partition) = state.partitions.get(&id) else {
+                return unknown(from);
+            };
+            let (extent, end) = (partition.state(), partition.end(bound));
+            if from < partition.start || from > end {
+                return Err(ReadError::OutOfRange {
+                    offset: from,
+                    state: extent,
+                });
+            }
+            let progress = Progress {
+                at: from,
+                end,
+                bytes_left: max_bytes,
+                out: Vec::new(),
+            };
+            (
+                partition.life,
+                extent,
+                state.piece(id, partition, &progress),
+                progress,
+            )
+        };
+        while self.take(id, piece, &mut progress)? {
+            let state = self.state.lock();
+            // Dropped meanwhile: what has been read is still an answer.
+            let Some(partition) = state.partitions.get(&id).filter(|found| found.life == life)
+            else {
+                break;
+            };
+            piece = state.piece(id, partition, &progress);
+        }
+        Ok(ReadOut {
+            batches: progress.out,
+            state: extent,
+        })
+    }
+
+    /// Adds a piece to what has been read. False when that was the last.
+    fn take(
+        &self,
+        id: PartitionId,
+        piece: Piece,
+        progress: &mut Progress,
+    ) -> Result<bool, ReadError> {
+        let first = progress.out.is_empty();
+        match piece {
+            Piece::End => Ok(false),
+            Piece::Cached(batches) => {
+                progress.out.extend(batches);
+                Ok(false)
+            }
+            Piece::Indexed(chunk, entries) => progress.load(&chunk, &entries),
+            Piece::Sealed(chunk, slice) => {
+                let entries = self.entries(id, &chunk, &slice)?;
+                let chosen = select(
+                    &entries,
+                    progress.at,
+                    progress.end,
+                    progress.bytes_left,
+                    first,
+                );
+                progress.load(&chunk, chosen)
+            }
+        }
+    }
+
+    /// The index entries of a slice in a sealed chunk.
+    fn entries(
+        &self,
+        id: PartitionId,
+        chunk: &Chunk,
+        slice: &Slice,
+    ) -> Result<Arc<Vec<IndexEntry>>, ReadError> {
+        if let Some(entries) = self.indexes.get(chunk.number, id) {
+            return Ok(entries);
+        }
+        let stored = slice
+            .stored
+            .ok_or_else(|| ReadError::Corrupt(format!("{} has no index", chunk.name())))?;
+        let entries = Arc::new(footer::read_entries(chunk, &stored)?);
+        self.indexes.put(chunk.number, id, Arc::clone(&entries));
+        Ok(entries)
+    }
+
+    pub fn find_time(
+        &self,
+        id: PartitionId,
+        timestamp_ms: i64,
+    ) -> Result<Option<Offset>, ReadError> {
+        let (start, slices) = {
+            let state = self.state.lock();
+            let Some(partition) = state.partitions.get(&id) else {
+                return Ok(None);
+            };
+            let late_enough = |slice: &&Slice| slice.max_timestamp >= timestamp_ms;
+            (
+                partition.start,
+                partition
+                    .slices
+                    .iter()
+                    .filter(late_enough)
+                    .copied()
+                    .collect::<Vec<_>>(),
+            )
+        };
+        for slice in slices {
+            let mut found = None;
+            self.visit(id, &slice, |meta| {
+                let hit = meta.last_offset >= start && meta.max_timestamp >= timestamp_ms;
+                found = found.or(hit.then_some(meta.base_offset));
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    pub fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchMeta)) -> Result<(), ReadError> {
+        let partitions: Vec<PartitionId> = self.state.lock().partitions.keys().copied().collect();
+        for id in partitions {
+            let (start, slices) = {
+                let state = self.state.lock();
+                let Some(partition) = state.partitions.get(&id) else {
+                    continue;
+                };
+                (partition.start, partition.slices.clone())
+            };
+            for slice in slices {
+                self.visit(id, &slice, |meta| {
+                    if meta.last_offset >= start {
+                        visit(id, meta);
+                    }
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls back for every batch of a slice; nothing when its chunk has been removed meanwhile.
+    fn visit(
+        &self,
+        id: PartitionId,
+        slice: &Slice,
+        mut visit: impl FnMut(&BatchMeta),
+    ) -> Result<(), ReadError> {
+        let (chunk, index) = {
+            let state = self.state.lock();
+            let Some(found) = state.chunks.get(&slice.chunk) else {
+                return Ok(());
+            };
+            (
+                Arc::clone(&found.chunk),
+                found
+                    .index
+                    .as_ref()
+                    .map(|index| index.get(&id).cloned().unwrap_or_default()),
+            )
+        };
+        let entries = match (index, slice.stored) {
+            (Some(entries), _) => Arc::new(entries),
+            // Sealed after the slice was copied: look again.
+            (None, None) => Arc::new(self.sealed_since(id, slice.chunk, &chunk)?),
+            (None, Some(stored)) => Arc::new(footer::read_entries(&chunk, &stored)?),
+        };
+        let within = |entry: &&IndexEntry| entry.meta.last_offset <= slice.last;
+        entries
+            .iter()
+            .take_while(within)
+            .for_each(|entry| visit(&entry.meta));
+        Ok(())
+    }
+
+    fn sealed_since(
+        &self,
+        id: PartitionId,
+        number: u64,
+        chunk: &Chunk,
+    ) -> Result<Vec<IndexEntry>, ReadError> {
+        let stored = {
+            let state = self.state.lock();
+            let slices = state.partitions.get(&id).map(|partition| &partition.slices);
+            slices.and_then(|slices| slices.iter().find(|slice| slice.chunk == number)?.stored)
+        };
+        stored.map_or_else(
+            || Ok(Vec::new()),
+            |stored| footer::read_entries(chunk, &stored),
+        )
+    }
+}
+
+fn unknown(from: Offset) -> Result<ReadOut, ReadError> {
+    if from == 0 {
+        return Ok(ReadOut::default());
+    }
+    Err(ReadError::OutOfRange {
+        offset: from,
+        state: PartitionState::default(),
+    })
+}
+
+impl State {
+    fn piece(&self, id: PartitionId, partition: &Partition, progress: &Progress) -> Piece {
+        let Progress {
+            at,
+            end,
+            bytes_left,
+            out,
+        } = progress;
+        if *at >= *end || (*bytes_left == 0 && !out.is_empty()) {
+            return Piece::End;
+        }
+        if let Some(batches) = partition.cached(*at, *end, *bytes_left, out.is_empty()) {
+            return Piece::Cached(batches);
+        }
+        let next = partition.slices.partition_point(|slice| slice.last < *at);
+        let Some(slice) = partition.slices.get(next) else {
+            return Piece::End;
+        };
+        let Some(found) = self.chunks.get(&slice.chunk) else {
+            return Piece::End;
+        };
+        match &found.index {
+            None => Piece::Sealed(Arc::clone(&found.chunk), *slice),
+            Some(index) => {
+                let entries = index.get(&id).map_or(&[][..], |entries| &entries[..]);
+                let chosen = select(entries, *at, *end, *bytes_left, out.is_empty());
+                Piece::Indexed(Arc::clone(&found.chunk), chosen.to_vec())
+            }
+        }
+    }
+}
+
+impl Progress {
+    /// Reads these batches. False when nothing was to be read.
+    fn load(&mut self, chunk: &Chunk, entries: &[IndexEntry]) -> Result<bool, ReadError> {
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let (span, after) = rest.split_at(span_length(rest));
+            self.load_span(chunk, span)?;
+            rest = after;
+        }
+        Ok(!entries.is_empty())
+    }
+
+    fn load_span(&mut self, chunk: &Chunk, span: &[IndexEntry]) -> Result<(), ReadError> {
+        let from = span[0].position;
+        let mut buffer =
+            BytesMut::zeroed((end_of(&span[span.len() - 1]) - u64::from(from)) as usize);
+        chunk.file.read_at(u64::from(from), &mut buffer)?;
+        let bytes = buffer.freeze();
+        for entry in span {
+            let at = (entry.position - from) as usize;
+            let batch = bytes.slice(at..at + entry.meta.bytes as usize);
+            if !batch_is_intact(&batch, entry.meta.base_offset) {
+                return Err(rotten(chunk, entry));
+            }
+            self.bytes_left = self.bytes_left.saturating_sub(batch.len());
+            self.at = entry.meta.last_offset + 1;
+            self.out.push(batch);
+        }
+        Ok(())
+    }
+}
+
+fn end_of(entry: &IndexEntry) -> u64 {
+    u64::from(entry.position) + u64::from(entry.meta.bytes)
+}
+
+/// How many entries to read at once, at least one.
+fn span_length(entries: &[IndexEntry]) -> usize {
+    let from = u64::from(entries[0].position);
+    let close = |pair: &&[IndexEntry]| {
+        u64::from(pair[1].position) - end_of(&pair[0]) <= GAP_BYTES_MAX
+            && end_of(&pair[1]) - from <= SPAN_BYTES_MAX
+    };
+    1 + entries.windows(2).take_while(close).count()
+}
+
+fn rotten(chunk: &Chunk, entry: &IndexEntry) -> ReadError {
+    let (name, at, offset) = (chunk.name(), entry.position, entry.meta.base_offset);
+    ReadError::Corrupt(format!(
+        "the batch of offset {offset} at byte {at} of {name} does not match its checksum; restore the file from a copy"
+    ))
+}

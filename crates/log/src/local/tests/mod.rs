@@ -1,0 +1,4 @@
+//! The local log on real and on faulty disks.
+#![allow(clippy::unwrap_used)]
+
+mod basics;

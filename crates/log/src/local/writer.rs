@@ -1,0 +1,307 @@
+//! The writer: takes everything queued, makes it durable by one write and one fdatasync, tells everybody.
+//!
+//! One thread; the only one that writes frames.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use headwater_base::PartitionId;
+
+use super::chunk::Chunk;
+use super::frame::{Entry, FRAME_ALIGN, FRAME_HEADER_BYTES, frame_header};
+use super::index::IndexEntry;
+use super::keeper::Job;
+use super::ledger::Ledger;
+use super::state::{ChunkState, Queued, QueuedAppend, Shared, State};
+use crate::api::{Bound, WriteFailure};
+use crate::watch::Event;
+
+/// Most bytes in one frame, unless a single commit is larger: keeps the wait of the next commit short.
+const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Most commits in one frame.
+const FRAME_COMMITS_MAX: usize = 4096;
+
+/// The writer's own: nobody else reads or changes it.
+pub(super) struct Writer {
+    pub shared: Arc<Shared>,
+    pub chunk: Arc<Chunk>,
+    pub position: u64,
+    /// First and last sequence number in the chunk; `None` while it is empty.
+    pub sequences: Option<(u64, u64)>,
+    /// As of everything durable.
+    pub ledger: Ledger,
+}
+
+impl Writer {
+    /// Runs until the log closes and the queue is empty, or the disk fails.
+    pub fn run(mut self) {
+        while let Some(commits) = self.next_frame() {
+            if commits[0].chunk.number != self.chunk.number {
+                self.roll(&commits[0].chunk);
+            }
+            if let Err(error) = self.write(&commits) {
+                self.fail(commits, &error);
+                return;
+            }
+            self.settle(commits);
+        }
+    }
+
+    /// The next commits of one chunk; waits for them.
+    fn next_frame(&self) -> Option<Vec<Queued>> {
+        let mut state = self.shared.state.lock();
+        while state.queue.is_empty() {
+            if state.closing {
+                return None;
+            }
+            self.shared.work.wait(&mut state);
+        }
+        let chunk = state.queue[0].chunk.number;
+        let mut bytes = 0;
+        let fits = state
+            .queue
+            .iter()
+            .take(FRAME_COMMITS_MAX)
+            .take_while(|queued| {
+                let first = bytes == 0;
+                bytes += queued.bytes.len();
+                queued.chunk.number == chunk && (first || bytes <= FRAME_BYTES_MAX)
+            });
+        let count = fits.count();
+        Some(state.queue.drain(..count).collect())
+    }
+
+    /// Everything of the chunk before is durable: it can be sealed while this one is written.
+    fn roll(&mut self, next: &Arc<Chunk>) {
+        let mut state = self.shared.state.lock();
+        if let Some(sequences) = self.sequences {
+            let index = state
+                .chunks
+                .get(&self.chunk.number)
+                .and_then(|found| found.index.clone());
+            let (chunk, ledger) = (Arc::clone(&self.chunk), self.ledger.clone());
+            state.jobs.extend(index.map(|index| Job::Seal {
+                chunk,
+                index,
+                ledger,
+                sequences,
+            }));
+            self.shared.chores.notify_one();
+        }
+        self.chunk = Arc::clone(next);
+        self.position = super::chunk::CHUNK_HEADER_BYTES as u64;
+        self.sequences = None;
+    }
+
+    fn write(&self, commits: &[Queued]) -> io::Result<()> {
+        let bytes: usize = commits.iter().map(|commit| commit.bytes.len()).sum();
+        let (header, padding) =
+            frame_header(self.chunk.salt, commits[0].sequence, commits.len(), bytes);
+        let zeros = [0; FRAME_ALIGN];
+        let mut parts = Vec::with_capacity(commits.len() + 2);
+        parts.push(IoSlice::new(&header));
+        parts.extend(commits.iter().map(|commit| IoSlice::new(&commit.bytes)));
+        parts.push(IoSlice::new(&zeros[..padding]));
+        self.chunk.file.write_at(self.position, &mut parts)?;
+        let began = Instant::now();
+        self.chunk.file.sync_data()?;
+        let counters = &self.shared.counters;
+        counters
+            .last_fsync_us
+            .store(began.elapsed().as_micros() as u64, Ordering::Relaxed);
+        counters.fsyncs.fetch_add(1, Ordering::Relaxed);
+        counters
+            .commits
+            .fetch_add(commits.len() as u64, Ordering::Relaxed);
+        counters.written_bytes.fetch_add(
+            (FRAME_HEADER_BYTES + bytes + padding) as u64,
+            Ordering::Relaxed,
+        );
+        Ok(())
+    }
+
+    /// The frame is durable: index it, move the high watermarks, tell.
+    fn settle(&mut self, commits: Vec<Queued>) {
+        let mut grown: Vec<PartitionId> = Vec::new();
+        let mut changed: Vec<PartitionId> = Vec::new();
+        let mut tell = Vec::with_capacity(commits.len());
+        let mut at = self.position as usize + FRAME_HEADER_BYTES;
+        let first = self
+            .sequences
+            .map_or(commits[0].sequence, |(first, _)| first);
+        self.sequences = Some((first, commits[commits.len() - 1].sequence));
+        commits.iter().for_each(|commit| self.fold(commit));
+        {
+            let mut state = self.shared.state.lock();
+            let released = state
+                .chunks
+                .values()
+                .filter(|chunk| chunk.live == 0)
+                .count();
+            for commit in commits {
+                grown.extend(commit.appends.iter().map(|append| append.partition));
+                changed.extend(
+                    commit
+                        .trims
+                        .iter()
+                        .map(|trim| trim.0)
+                        .chain(commit.drops.iter().map(|drop| drop.0)),
+                );
+                let bytes = commit.bytes.len();
+                tell.push(state.settle(
+                    self.chunk.number,
+                    at,
+                    commit,
+                    self.shared.config.tail_cache_bytes_max,
+                ));
+                at += bytes;
+            }
+            if state
+                .chunks
+                .values()
+                .filter(|chunk| chunk.live == 0)
+                .count()
+                != released
+            {
+                state.jobs.push_back(Job::RemoveDead);
+                self.shared.chores.notify_one();
+            }
+        }
+        self.position = at.next_multiple_of(FRAME_ALIGN) as u64;
+        self.shared
+            .watchers
+            .notify(grown.into_iter(), Event::Grew(Bound::Durable));
+        self.shared
+            .watchers
+            .notify(changed.into_iter(), Event::Changed);
+        for done in tell {
+            // Nobody listening is fine: not everybody waits for the disk.
+            let _ = done.send(Ok(()));
+        }
+    }
+
+    fn fold(&mut self, commit: &Queued) {
+        let chunk = self.chunk.number;
+        let appends = commit.appends.iter().map(|append| {
+            let (partition, base_offset) = (append.partition, append.meta.base_offset);
+            let entry = Entry::Append {
+                partition,
+                base_offset,
+                bytes: append.meta.bytes,
+                crc: append.crc,
+            };
+            (entry, append.meta.last_offset)
+        });
+        let trims = commit.trims.iter().map(|(partition, _, start)| {
+            (
+                Entry::Trim {
+                    partition: *partition,
+                    start: *start,
+                },
+                0,
+            )
+        });
+        let drops = commit.drops.iter().map(|(partition, _)| {
+            (
+                Entry::Drop {
+                    partition: *partition,
+                },
+                0,
+            )
+        });
+        for (entry, last_offset) in appends.chain(trims).chain(drops) {
+            let folded = self.ledger.apply(chunk, &entry, last_offset);
+            debug_assert!(folded.is_ok(), "offsets are assigned in order: {folded:?}");
+        }
+    }
+
+    /// Poisons the log: after a failed write or fsync nobody knows what is on the disk.
+    fn fail(&self, commits: Vec<Queued>, error: &io::Error) {
+        let place = self
+            .shared
+            .disk
+            .path()
+            .join(self.chunk.name())
+            .display()
+            .to_string();
+        let failure = WriteFailure {
+            place,
+            reason: error.to_string(),
+        };
+        tracing::error!(%failure, "nothing more is written");
+        let waiting = {
+            let mut state = self.shared.state.lock();
+            state.failure = Some(failure.clone());
+            self.shared.chores.notify_one();
+            std::mem::take(&mut state.queue)
+        };
+        for queued in commits.into_iter().chain(waiting) {
+            // Nobody listening is fine: not everybody waits for the disk.
+            let _ = queued.done.send(Err(failure.clone()));
+        }
+    }
+}
+
+type Done = tokio::sync::oneshot::Sender<Result<(), WriteFailure>>;
+
+impl State {
+    /// What a durable commit changes in memory; gives whom to tell.
+    fn settle(&mut self, chunk: u64, at: usize, commit: Queued, cache_bytes_max: usize) -> Done {
+        self.queued_bytes -= commit.bytes.len();
+        self.index(chunk, at, &commit.appends);
+        for append in &commit.appends {
+            let found = self
+                .partitions
+                .get_mut(&append.partition)
+                .filter(|found| found.life == append.life);
+            let began_slice = found.is_some_and(|partition| partition.durable(chunk, &append.meta));
+            if began_slice && let Some(state) = self.chunks.get_mut(&chunk) {
+                state.live += 1;
+            }
+        }
+        for (id, life, start) in &commit.trims {
+            let found = self
+                .partitions
+                .get_mut(id)
+                .filter(|found| found.life == *life);
+            let released = found.map_or_else(Vec::new, |partition| partition.trim(*start));
+            self.release(released.into_iter());
+        }
+        for (id, dropped) in commit.drops {
+            let slices = dropped
+                .map(|partition| partition.slices)
+                .unwrap_or_default();
+            self.release(slices.iter().map(|slice| slice.chunk));
+            if let Some(index) = self.open_index(chunk) {
+                index.remove(&id);
+            }
+        }
+        let batches = commit
+            .appends
+            .iter()
+            .map(|append| (append.partition, append.life))
+            .collect();
+        self.cache_commit(commit.bytes.len(), batches, cache_bytes_max);
+        commit.done
+    }
+
+    fn index(&mut self, chunk: u64, at: usize, appends: &[QueuedAppend]) {
+        if let Some(index) = self.open_index(chunk) {
+            for append in appends {
+                let position = (at + append.at) as u32;
+                index.entry(append.partition).or_default().push(IndexEntry {
+                    meta: append.meta,
+                    position,
+                });
+            }
+        }
+    }
+
+    /// The index of the chunk being written, which nobody shares before it is rolled.
+    fn open_index(&mut self, chunk: u64) -> Option<&mut super::index::ChunkIndex> {
+        let found: &mut ChunkState = self.chunks.get_mut(&chunk)?;
+        found.index.as_mut().map(Arc::make_mut)
+    }
+}
