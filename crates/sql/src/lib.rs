@@ -2,5 +2,32 @@
 //!
 //! Pure: no I/O, clock, randomness or spawn.
 
+pub mod ast;
+mod define;
+//mod diff;
+pub mod error;
+//mod explain;
+mod exprs;
+pub mod functions;
 pub mod graph;
+mod logical;
 pub mod model;
+mod names;
+mod nearest;
+pub mod parse;
+pub mod plan;
+mod provider;
+//mod query;
+pub mod session;
+pub mod source;
+mod translate;
+pub mod types;
+mod windows;
+
+pub use error::SqlError;
+pub use functions::clock::StepClock;
+pub use plan::{PlannedView, Planner};
+pub use session::Session;
+pub use define::{Defined, define, kind_of, parse_duration_ms, variables};
+pub use exprs::{INPUT, InputExprs, WATERMARK, input_exprs, input_graph, physical_schema_of, schema_of, source_exprs, table_exprs};
+pub use parse::{parse, parse_one, parse_query};

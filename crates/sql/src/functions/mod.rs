@@ -1,0 +1,28 @@
+//! Functions that DataFusion lacks or that must behave otherwise here. Used alike by views and by ad-hoc queries.
+
+pub(crate) mod checked;
+pub mod clock;
+pub(crate) mod sum;
+pub(crate) mod window;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+
+use clock::StepClock;
+
+/// Scalar functions to register over DataFusion's.
+pub(crate) fn scalar(clock: &StepClock) -> Vec<Arc<ScalarUDF>> {
+    vec![
+        Arc::new(clock::Now::new(clock.clone()).into()),
+        Arc::new(clock::CurrentDate::new(clock.clone()).into()),
+        window::start(),
+        window::end(),
+        window::hops(),
+    ]
+}
+
+/// Aggregate functions to register over DataFusion's.
+pub(crate) fn aggregate() -> Vec<Arc<AggregateUDF>> {
+    vec![Arc::new(sum::ExactSum::new().into())]
+}

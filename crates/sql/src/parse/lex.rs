@@ -1,0 +1,67 @@
+//! Tokens with places, and the cut of a file into statements.
+
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use crate::error::Result;
+use crate::source::{Position, Source};
+
+pub(super) static DIALECT: GenericDialect = GenericDialect {};
+
+/// Most tokens in a statement. Chains of operators nest as deep as they are long, so this also bounds the depth of a tree.
+const TOKENS_MAX: usize = 5_000;
+/// Deepest nesting of brackets.
+const DEPTH_MAX: usize = 64;
+
+pub(super) fn position(at: Location) -> Position {
+    let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    Position { line: number(at.line), column: number(at.column) }
+}
+
+/// The tokens of a text without blanks and comments.
+pub(super) fn tokens(source: &Source) -> Result<Vec<TokenWithSpan>> {
+    let all = Tokenizer::new(&DIALECT, source.text()).tokenize_with_location();
+    let all = all.map_err(|e| source.error(position(e.location), lower_first(&e.message)))?;
+    Ok(all.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect())
+}
+
+/// The statements of a text, each without its `;`; empty ones are left out.
+pub(super) fn split(source: &Source) -> Result<Vec<Source>> {
+    let mut statements = Vec::new();
+    let tokens = tokens(source)?;
+    for statement in tokens.split(|t| t.token == Token::SemiColon) {
+        let (Some(first), Some(last)) = (statement.first(), statement.last()) else { continue };
+        let start = source.offset_of(position(first.span.start));
+        let end = source.offset_of(position(last.span.end));
+        let part = source.slice(start, end);
+        check_size(source, &part, statement)?;
+        statements.push(part);
+    }
+    Ok(statements)
+}
+
+/// Refuses what would nest too deep, before any recursive code sees it.
+fn check_size(source: &Source, part: &Source, tokens: &[TokenWithSpan]) -> Result<()> {
+    if tokens.len() > TOKENS_MAX {
+        let message = format!("the statement has {} words and signs; at most {TOKENS_MAX} are taken", tokens.len());
+        return Err(part.error_at_start(message).hint("cut it into several views"));
+    }
+    let mut depth = 0_usize;
+    for token in tokens {
+        match token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH_MAX {
+            let at = position(token.span.start);
+            return Err(source.error(at, format!("brackets are nested more than {DEPTH_MAX} deep")));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}

@@ -1,0 +1,181 @@
+//! A logical plan's nodes to operators, one by one. Whatever has no operator is refused.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::NullHandling;
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, TableScan, Union, Unnest};
+
+use super::expr::physical;
+use super::{Refused, aggregate, join, lineage};
+use crate::graph::{Changelog, Graph, Node, NodeId, Op, PhysExpr};
+use crate::model::Relation;
+use crate::provider::RelationSource;
+use crate::session::Session;
+
+/// A graph, with what is known of its leaves.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub graph: Graph,
+    /// One a node; `Some` for leaves.
+    pub leaves: Vec<Option<Relation>>,
+}
+
+pub(super) fn build(session: &Session, plan: &LogicalPlan) -> Result<Built, Refused> {
+    let mut builder = Builder { session, graph: Graph { nodes: Vec::new() }, leaves: Vec::new() };
+    builder.plan(plan)?;
+    Ok(Built { graph: builder.graph, leaves: builder.leaves })
+}
+
+pub(super) struct Builder<'a> {
+    session: &'a Session,
+    graph: Graph,
+    leaves: Vec<Option<Relation>>,
+}
+
+impl Builder<'_> {
+    /// Adds the operators of a plan; answers the node that gives its rows.
+    pub fn plan(&mut self, plan: &LogicalPlan) -> Result<NodeId, Refused> {
+        match plan {
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Filter(filter) => {
+                let input = self.plan(&filter.input)?;
+                let predicate = self.expr(&filter.predicate, filter.input.schema(), input)?;
+                Ok(self.add(Op::Filter { predicate }, vec![input], plan.schema()))
+            }
+            LogicalPlan::Aggregate(node) => aggregate::aggregate(self, node),
+            LogicalPlan::Join(node) => join::join(self, node),
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            other => Err(refusal(other)),
+        }
+    }
+
+    /// The physical form of an expression over the rows of a node.
+    pub fn expr(&self, expr: &Expr, schema: &DFSchema, input: NodeId) -> Result<PhysExpr, Refused> {
+        physical(self.session, expr, schema, self.graph.nodes[input].props.changelog)
+    }
+
+    /// The same for expressions that are evaluated more than once for a row, as join conditions are.
+    pub fn timeless_expr(&self, expr: &Expr, schema: &DFSchema) -> Result<PhysExpr, Refused> {
+        physical(self.session, expr, schema, Changelog::Retracting)
+    }
+
+    pub fn add(&mut self, op: Op, inputs: Vec<NodeId>, schema: &DFSchema) -> NodeId {
+        self.add_with(op, inputs, nullable(schema.as_arrow()), None)
+    }
+
+    pub fn add_with(&mut self, op: Op, inputs: Vec<NodeId>, schema: SchemaRef, leaf: Option<Relation>) -> NodeId {
+        let id = self.graph.nodes.len();
+        let kind = kind(&op);
+        let position = self.graph.nodes.iter().filter(|n| super::build::kind(&n.op) == kind).count() + 1;
+        let mut node = Node { id, key: format!("{kind}-{position}"), op, inputs, schema, props: lineage::unknown() };
+        node.props = lineage::infer_one(&self.graph, &self.leaves, &node, leaf.as_ref());
+        self.graph.nodes.push(node);
+        self.leaves.push(leaf);
+        id
+    }
+
+    fn projection(&mut self, projection: &Projection) -> Result<NodeId, Refused> {
+        let input = self.plan(&projection.input)?;
+        let schema = projection.input.schema();
+        let exprs = projection.expr.iter().map(|e| self.expr(e, schema, input)).collect::<Result<Vec<_>, _>>()?;
+        let output = nullable(projection.schema.as_arrow());
+        if lineage::is_identity(&exprs, &self.graph.nodes[input].schema, &output) {
+            return Ok(input);
+        }
+        Ok(self.add_with(Op::Project { exprs }, vec![input], output, None))
+    }
+
+    fn scan(&mut self, scan: &TableScan) -> Result<NodeId, Refused> {
+        let Some(source) = scan.source.downcast_ref::<RelationSource>() else {
+            return Err(Refused::new(format!("\"{}\" is not a relation of the catalog", scan.table_name), "read a source, table or view"));
+        };
+        if scan.fetch.is_some() || !scan.filters.is_empty() {
+            return Err(Refused::new("LIMIT is not known in a view", "use it in an ad-hoc SELECT over the view"));
+        }
+        let relation = source.relation.clone();
+        let schema = nullable(&relation.schema);
+        let op = Op::Relation { name: relation.name.clone() };
+        let leaf = self.add_with(op, Vec::new(), Arc::clone(&schema), Some(relation));
+        match &scan.projection {
+            Some(columns) if !columns.iter().copied().eq(0..schema.fields().len()) => Ok(self.pick(leaf, columns, &scan.projected_schema)),
+            _ => Ok(leaf),
+        }
+    }
+
+    /// A projection to columns of a node, in this order.
+    pub fn pick(&mut self, input: NodeId, columns: &[usize], output: &DFSchema) -> NodeId {
+        let schema = Arc::clone(&self.graph.nodes[input].schema);
+        let exprs = columns.iter().map(|i| lineage::column(&schema, *i)).collect();
+        self.add(Op::Project { exprs }, vec![input], output)
+    }
+
+    fn union(&mut self, union: &Union) -> Result<NodeId, Refused> {
+        let inputs = union.inputs.iter().map(|input| self.plan(input)).collect::<Result<Vec<_>, _>>()?;
+        Ok(self.add(Op::Union, inputs, &union.schema))
+    }
+
+    /// The unnested list is made the last column, and put back in its place afterwards.
+    fn unnest(&mut self, unnest: &Unnest) -> Result<NodeId, Refused> {
+        let refused = || Refused::new("UNNEST is not known in a view", "unnest in an ad-hoc SELECT over the view");
+        let ([(list, columns)], []) = (unnest.list_type_columns.as_slice(), unnest.struct_type_columns.as_slice()) else { return Err(refused()) };
+        if columns.depth != 1 || unnest.options.null_handling != NullHandling::Drop {
+            return Err(refused());
+        }
+        let mut input = self.plan(&unnest.input)?;
+        let width = unnest.input.schema().fields().len();
+        let mut order: Vec<usize> = (0..width).filter(|i| i != list).collect();
+        order.push(*list);
+        let in_place = order.iter().copied().eq(0..width);
+        if !in_place {
+            let schema = self.graph.nodes[input].schema.project(&order).map_err(|_| refused())?;
+            let exprs = order.iter().map(|i| lineage::column(&self.graph.nodes[input].schema, *i)).collect();
+            input = self.add_with(Op::Project { exprs }, vec![input], Arc::new(schema), None);
+        }
+        let output = nullable(unnest.schema.as_arrow());
+        let moved = if in_place { Arc::clone(&output) } else { Arc::new(output.project(&order).map_err(|_| refused())?) };
+        let node = self.add_with(Op::Unnest, vec![input], moved, None);
+        if in_place {
+            return Ok(node);
+        }
+        let back: Vec<usize> = (0..width).filter_map(|i| order.iter().position(|o| *o == i)).collect();
+        Ok(self.pick(node, &back, &unnest.schema))
+    }
+}
+
+/// The first part of a node's key.
+pub(super) fn kind(op: &Op) -> &'static str {
+    match op {
+        Op::Relation { .. } => "relation",
+        Op::Filter { .. } => "filter",
+        Op::Project { .. } => "project",
+        Op::Unnest => "unnest",
+        Op::Aggregate(_) => "aggregate",
+        Op::Join(_) => "join",
+        Op::Union => "union",
+    }
+}
+
+/// The same columns, all nullable and without metadata, so that batch and streaming results have one schema.
+pub(super) fn nullable(schema: &Schema) -> SchemaRef {
+    let fields: Vec<Field> = schema.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true)).collect();
+    Arc::new(Schema::new(fields))
+}
+
+fn refusal(plan: &LogicalPlan) -> Refused {
+    let adhoc = "leave it to an ad-hoc SELECT over the view";
+    match plan {
+        LogicalPlan::Sort(_) => Refused::new("ORDER BY is not known in a view: its rows have no order", adhoc),
+        LogicalPlan::Limit(_) => Refused::new("LIMIT and OFFSET are not known in a view", adhoc),
+        LogicalPlan::Window(_) => Refused::new("OVER is not known in a view", "aggregate over TUMBLE or HOP windows"),
+        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Refused::new("a view must read a source, table or view", "add a FROM"),
+        LogicalPlan::RecursiveQuery(_) => Refused::new("WITH RECURSIVE is not known in a view", adhoc),
+        LogicalPlan::Subquery(_) => Refused::new("LATERAL is not known in a view", "write a JOIN"),
+        LogicalPlan::Distinct(Distinct::On(_)) => Refused::new("DISTINCT ON is not known in a view", "write GROUP BY with min or max"),
+        other => Refused::new(format!("a view cannot run this part of the query: {}", other.display()), adhoc),
+    }
+}

@@ -1,0 +1,201 @@
+//! What the planner knows of each node's output: changelog, key, and which columns carry event time and window bounds.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::physical_expr::ScalarFunctionExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
+
+use super::PlannedView;
+use super::build::Built;
+use crate::functions::window;
+use crate::graph::{Changelog, Graph, Join, JoinKind, Node, Op, PhysExpr, Props};
+use crate::model::Relation;
+
+/// Where a column's values come from, as far as time goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lineage {
+    Other,
+    /// An event-time column that a watermark speaks of.
+    EventTime,
+    WindowStart,
+    WindowEnd,
+    /// The list of windows, or one of them, before its parts are read.
+    Window,
+}
+
+pub(super) fn unknown() -> Props {
+    Props { changelog: Changelog::AppendOnly, key: None, event_time: None, window_end: None }
+}
+
+pub(super) fn column(schema: &Schema, index: usize) -> PhysExpr {
+    Arc::new(Column::new(schema.field(index).name(), index))
+}
+
+/// Whether a projection changes nothing.
+pub(super) fn is_identity(exprs: &[PhysExpr], input: &Schema, output: &Schema) -> bool {
+    let same = |(i, e): (usize, &PhysExpr)| e.downcast_ref::<Column>().is_some_and(|c| c.index() == i);
+    input.fields().len() == exprs.len() && input == output && exprs.iter().enumerate().all(same)
+}
+
+/// Lineage of each column of a node.
+pub(super) fn lineage(graph: &Graph, leaves: &[Option<Relation>], node: &Node, leaf: Option<&Relation>) -> Vec<Lineage> {
+    let of = |index: usize| {
+        let input = &graph.nodes[node.inputs[index]];
+        lineage(graph, leaves, input, leaves[input.id].as_ref())
+    };
+    let width = node.schema.fields().len();
+    match &node.op {
+        Op::Relation { .. } => {
+            let time = leaf.and_then(|r| r.event_time);
+            (0..width).map(|i| if Some(i) == time { Lineage::EventTime } else { Lineage::Other }).collect()
+        }
+        Op::Filter { .. } | Op::Unnest => of(0),
+        Op::Project { exprs } => {
+            let input = of(0);
+            exprs.iter().map(|e| expr_lineage(e, &input)).collect()
+        }
+        Op::Aggregate(aggregate) => {
+            let input = of(0);
+            let mut columns: Vec<Lineage> = aggregate.group.iter().map(|e| expr_lineage(e, &input)).collect();
+            if let Some(close) = aggregate.close {
+                // A closed window's end is the event time of its row.
+                columns[close] = Lineage::EventTime;
+            }
+            columns.resize(width, Lineage::Other);
+            columns
+        }
+        Op::Join(_) => {
+            let mut columns = of(0);
+            columns.extend(of(1));
+            columns
+        }
+        Op::Union => {
+            let inputs: Vec<Vec<Lineage>> = (0..node.inputs.len()).map(of).collect();
+            (0..width).map(|i| common(inputs.iter().map(|input| input[i]))).collect()
+        }
+    }
+}
+
+fn common(mut all: impl Iterator<Item = Lineage>) -> Lineage {
+    let first = all.next().unwrap_or(Lineage::Other);
+    if all.all(|l| l == first) { first } else { Lineage::Other }
+}
+
+fn expr_lineage(expr: &PhysExpr, input: &[Lineage]) -> Lineage {
+    if let Some(column) = expr.downcast_ref::<Column>() {
+        return input.get(column.index()).copied().unwrap_or(Lineage::Other);
+    }
+    if let Some(cast) = expr.downcast_ref::<CastExpr>() {
+        let is_time = matches!(cast.cast_type(), DataType::Timestamp(..));
+        return if is_time { expr_lineage(cast.expr(), input) } else { Lineage::Other };
+    }
+    let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() else { return Lineage::Other };
+    let Some(of) = call.args().first().map(|arg| expr_lineage(arg, input)) else { return Lineage::Other };
+    match (call.fun().name(), of) {
+        (window::START, Lineage::EventTime) => Lineage::WindowStart,
+        (window::END, Lineage::EventTime) => Lineage::WindowEnd,
+        (window::HOPS, Lineage::EventTime) => Lineage::Window,
+        ("get_field", Lineage::Window) => match field_name(call) {
+            Some(name) if name == window::WINDOW_START => Lineage::WindowStart,
+            Some(name) if name == window::WINDOW_END => Lineage::WindowEnd,
+            _ => Lineage::Other,
+        },
+        _ => Lineage::Other,
+    }
+}
+
+fn field_name(call: &ScalarFunctionExpr) -> Option<&str> {
+    let name = call.args().get(1)?.downcast_ref::<Literal>()?;
+    match name.value() {
+        ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)) => Some(name),
+        _ => None,
+    }
+}
+
+/// Props of a node whose inputs are in the graph already.
+pub(super) fn infer_one(graph: &Graph, leaves: &[Option<Relation>], node: &Node, leaf: Option<&Relation>) -> Props {
+    let columns = lineage(graph, leaves, node, leaf);
+    let inputs: Vec<&Props> = node.inputs.iter().map(|i| &graph.nodes[*i].props).collect();
+    let find = |wanted: Lineage| columns.iter().position(|l| *l == wanted);
+    Props {
+        changelog: changelog(node, &inputs, leaf),
+        key: key(graph, node, &inputs, leaf),
+        event_time: find(Lineage::EventTime),
+        window_end: find(Lineage::WindowEnd),
+    }
+}
+
+fn changelog(node: &Node, inputs: &[&Props], leaf: Option<&Relation>) -> Changelog {
+    let appends = match &node.op {
+        Op::Relation { .. } => leaf.is_some_and(|r| r.append_only),
+        Op::Aggregate(aggregate) => aggregate.close.is_some(),
+        Op::Join(Join { kind: JoinKind::Left, .. }) => false,
+        _ => inputs.iter().all(|p| p.changelog == Changelog::AppendOnly),
+    };
+    if appends { Changelog::AppendOnly } else { Changelog::Retracting }
+}
+
+fn key(graph: &Graph, node: &Node, inputs: &[&Props], leaf: Option<&Relation>) -> Option<Vec<usize>> {
+    match &node.op {
+        Op::Relation { .. } => leaf.and_then(|r| r.key.clone()),
+        Op::Filter { .. } => inputs.first()?.key.clone(),
+        Op::Project { exprs } => {
+            let key = inputs.first()?.key.as_ref()?;
+            key.iter().map(|k| exprs.iter().position(|e| holds(e, *k))).collect()
+        }
+        Op::Unnest => {
+            let mut key = inputs.first()?.key.clone()?;
+            key.push(node.schema.fields().len() - 1);
+            Some(key)
+        }
+        Op::Aggregate(aggregate) => Some((0..aggregate.group.len()).collect()),
+        Op::Join(join) => join_key(graph, node, join, inputs),
+        Op::Union => None,
+    }
+}
+
+/// Whether an expression's value tells the value of input column `index`: it is the column, or one bound of its window.
+fn holds(expr: &PhysExpr, index: usize) -> bool {
+    let is_column = |e: &PhysExpr| e.downcast_ref::<Column>().is_some_and(|c| c.index() == index);
+    let bound = |call: &ScalarFunctionExpr| {
+        let of_window = call.fun().name() == "get_field" && call.args().first().is_some_and(is_column);
+        of_window && matches!(field_name(call), Some(window::WINDOW_START | window::WINDOW_END))
+    };
+    is_column(expr) || expr.downcast_ref::<ScalarFunctionExpr>().is_some_and(bound)
+}
+
+/// The key of the side whose rows meet at most one of the other side; else both keys together.
+fn join_key(graph: &Graph, node: &Node, join: &Join, inputs: &[&Props]) -> Option<Vec<usize>> {
+    let [left, right] = inputs else { return None };
+    let width = graph.nodes[*node.inputs.first()?].schema.fields().len();
+    let right_key = |key: &Vec<usize>| key.iter().map(|i| i + width).collect::<Vec<_>>();
+    let covers = |key: &Option<Vec<usize>>, side: fn(&(PhysExpr, PhysExpr)) -> &PhysExpr| {
+        let on: Vec<usize> = join.on.iter().filter_map(|pair| side(pair).downcast_ref::<Column>().map(Column::index)).collect();
+        key.as_ref().is_some_and(|key| key.iter().all(|k| on.contains(k)))
+    };
+    if covers(&right.key, |pair| &pair.1) {
+        return left.key.clone();
+    }
+    if join.kind == JoinKind::Inner && covers(&left.key, |pair| &pair.0) {
+        return right.key.as_ref().map(right_key);
+    }
+    let mut key = left.key.clone()?;
+    key.extend(right_key(right.key.as_ref()?));
+    Some(key)
+}
+
+/// Infers everything again, after a change in the graph.
+pub(super) fn infer_all(built: &mut Built) {
+    for id in 0..built.graph.nodes.len() {
+        let props = infer_one(&built.graph, &built.leaves, &built.graph.nodes[id], built.leaves[id].as_ref());
+        built.graph.nodes[id].props = props;
+    }
+}
+
+pub(super) fn finish(built: Built) -> Option<PlannedView> {
+    let root = built.graph.root()?;
+    let (schema, props) = (Arc::clone(&root.schema), root.props.clone());
+    Some(PlannedView { graph: built.graph, schema, props })
+}
