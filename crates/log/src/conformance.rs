@@ -18,9 +18,11 @@ use crate::wait::wait;
 
 const ALL: usize = usize::MAX;
 
+type Case = fn(&dyn Log);
+
 /// Runs every case, each on a new log from `make`.
 pub fn run<L: Log>(make: &dyn Fn() -> L) {
-    let cases: [(&str, fn(&dyn Log)); 12] = [
+    let cases: [(&str, Case); 12] = [
         ("appends get contiguous offsets", contiguous),
         ("a batch comes back as it went in", as_it_went_in),
         ("unknown partitions read as empty", unknown),

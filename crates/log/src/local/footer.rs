@@ -27,6 +27,7 @@
 //! Little-endian. The trailer is written when the rest is synced, so a valid trailer has a whole footer.
 
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 use headwater_base::PartitionId;
 
@@ -51,15 +52,36 @@ pub(super) struct Sealed {
     pub sequences: (u64, u64),
 }
 
+/// What is to be known of a full chunk to seal it.
+pub(super) struct Full {
+    pub chunk: Arc<Chunk>,
+    /// Behind the last frame.
+    pub frames_end: u64,
+    pub index: Arc<ChunkIndex>,
+    /// As of the last commit in it.
+    pub ledger: Ledger,
+    pub sequences: (u64, u64),
+}
+
 /// Writes the footer and syncs it, then the trailer.
-pub(super) fn seal(
-    chunk: &Chunk,
-    index: &ChunkIndex,
-    ledger: &Ledger,
-    sequences: (u64, u64),
-) -> io::Result<()> {
-    let (body, directory_at) = encode_body(chunk, index, ledger);
-    let body_position = chunk.bytes - (TRAILER_BYTES + body.len()) as u64;
+pub(super) fn seal(full: &Full) -> io::Result<()> {
+    let Full {
+        chunk,
+        index,
+        ledger,
+        sequences,
+        ..
+    } = full;
+    let body_bytes = body_bytes(index, ledger) + TRAILER_BYTES;
+    let Some(body_position) = chunk
+        .bytes
+        .checked_sub(body_bytes as u64)
+        .filter(|at| *at >= full.frames_end)
+    else {
+        // The room was promised when the commits were taken; rather no footer than one over commits.
+        return Err(io::Error::other("no room for the footer behind the frames"));
+    };
+    let (body, directory_at) = encode_body(chunk.number, body_position as usize, index, ledger);
     chunk
         .file
         .write_at(body_position, &mut [IoSlice::new(&body)])?;
@@ -86,18 +108,27 @@ pub(super) fn seal(
     chunk.file.sync_data()
 }
 
+fn body_bytes(index: &ChunkIndex, ledger: &Ledger) -> usize {
+    let groups = index.values().filter(|entries| !entries.is_empty());
+    let in_groups: usize = groups
+        .map(|entries| LINE_BYTES + entries.len() * ENTRY_BYTES)
+        .sum();
+    8 + in_groups + ledger.partitions.len() * EXTENT_BYTES
+}
+
 /// Entries and directory, and where in it the directory begins.
-fn encode_body(chunk: &Chunk, index: &ChunkIndex, ledger: &Ledger) -> (Vec<u8>, usize) {
+fn encode_body(
+    number: u64,
+    body_position: usize,
+    index: &ChunkIndex,
+    ledger: &Ledger,
+) -> (Vec<u8>, usize) {
     let mut groups: Vec<_> = index
         .iter()
         .filter(|(_, entries)| !entries.is_empty())
         .collect();
     groups.sort_unstable_by_key(|(partition, _)| **partition);
-    let count: usize = groups.iter().map(|(_, entries)| entries.len()).sum();
-    let directory_bytes = 8 + groups.len() * LINE_BYTES + ledger.partitions.len() * EXTENT_BYTES;
-    let body_position =
-        chunk.bytes as usize - TRAILER_BYTES - directory_bytes - count * ENTRY_BYTES;
-    let mut body = Vec::with_capacity(count * ENTRY_BYTES + directory_bytes);
+    let mut body = Vec::with_capacity(body_bytes(index, ledger));
     let mut lines = Vec::with_capacity(groups.len());
     for (partition, entries) in groups {
         let at = body.len();
@@ -110,8 +141,7 @@ fn encode_body(chunk: &Chunk, index: &ChunkIndex, ledger: &Ledger) -> (Vec<u8>, 
             crc: crc32c::crc32c(&body[at..]),
         };
         lines.extend(
-            Slice::over(chunk.number, entries)
-                .map(|slice| encode_line(*partition, &slice, &stored)),
+            Slice::over(number, entries).map(|slice| encode_line(*partition, &slice, &stored)),
         );
     }
     let directory_at = body.len();

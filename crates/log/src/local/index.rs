@@ -89,9 +89,12 @@ pub(super) struct IndexCache {
     inner: Mutex<CacheInner>,
 }
 
+/// When last used, and the entries.
+type Used = (u64, Arc<Vec<IndexEntry>>);
+
 #[derive(Default)]
 struct CacheInner {
-    entries: HashMap<(u64, PartitionId), (u64, Arc<Vec<IndexEntry>>)>,
+    entries: HashMap<(u64, PartitionId), Used>,
     bytes: usize,
     clock: u64,
 }

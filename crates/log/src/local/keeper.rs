@@ -6,19 +6,12 @@ use std::sync::Arc;
 
 use super::chunk::Chunk;
 use super::footer;
-use super::index::ChunkIndex;
-use super::ledger::Ledger;
 use super::state::{Shared, State};
 
 /// One chore.
 pub(super) enum Job {
     MakeSpare,
-    Seal {
-        chunk: Arc<Chunk>,
-        index: Arc<ChunkIndex>,
-        ledger: Ledger,
-        sequences: (u64, u64),
-    },
+    Seal(footer::Full),
     RemoveDead,
 }
 
@@ -27,14 +20,8 @@ pub(super) fn run(shared: &Shared) {
     while let Some(job) = next_job(shared) {
         match job {
             Job::MakeSpare => make_spare(shared),
-            Job::Seal {
-                chunk,
-                index,
-                ledger,
-                sequences,
-            } => {
-                seal(shared, &chunk, &index, &ledger, sequences);
-                drop(index);
+            Job::Seal(full) => {
+                seal(shared, full);
                 remove_dead(shared);
             }
             Job::RemoveDead => remove_dead(shared),
@@ -97,14 +84,9 @@ fn no_room(shared: &Shared, error: &io::Error) -> String {
     )
 }
 
-fn seal(
-    shared: &Shared,
-    chunk: &Chunk,
-    index: &ChunkIndex,
-    ledger: &Ledger,
-    sequences: (u64, u64),
-) {
-    if let Err(error) = footer::seal(chunk, index, ledger, sequences) {
+fn seal(shared: &Shared, full: footer::Full) {
+    let chunk = &*full.chunk;
+    if let Err(error) = footer::seal(&full) {
         // Its commits are safe and its index stays in memory; the next start replays and seals it.
         tracing::warn!(chunk = chunk.number, %error, "cannot seal a chunk");
         return;

@@ -14,6 +14,7 @@ pub mod disk;
 mod footer;
 mod format;
 mod frame;
+pub mod fuzz;
 mod index;
 mod keeper;
 mod ledger;

@@ -299,14 +299,14 @@ impl Recovery<'_> {
     }
 
     fn seal_later(&self, open: &Open) -> Option<Job> {
-        let index = self.chunks.get(&open.chunk.number)?.index.clone()?;
-        let (chunk, ledger) = (Arc::clone(&open.chunk), open.ledger.clone());
-        Some(Job::Seal {
-            chunk,
-            index,
-            ledger,
+        let full = footer::Full {
+            chunk: Arc::clone(&open.chunk),
+            frames_end: open.position as u64,
+            index: self.chunks.get(&open.chunk.number)?.index.clone()?,
+            ledger: open.ledger.clone(),
             sequences: open.sequences?,
-        })
+        };
+        Some(Job::Seal(full))
     }
 
     /// The partitions there are in the end, each with its slices; counts in every chunk who lives there.

@@ -10,6 +10,7 @@ use std::time::Instant;
 use headwater_base::PartitionId;
 
 use super::chunk::Chunk;
+use super::footer::Full;
 use super::frame::{Entry, FRAME_ALIGN, FRAME_HEADER_BYTES, frame_header};
 use super::index::IndexEntry;
 use super::keeper::Job;
@@ -81,13 +82,14 @@ impl Writer {
                 .chunks
                 .get(&self.chunk.number)
                 .and_then(|found| found.index.clone());
-            let (chunk, ledger) = (Arc::clone(&self.chunk), self.ledger.clone());
-            state.jobs.extend(index.map(|index| Job::Seal {
-                chunk,
+            let full = index.map(|index| Full {
+                chunk: Arc::clone(&self.chunk),
+                frames_end: self.position,
                 index,
-                ledger,
+                ledger: self.ledger.clone(),
                 sequences,
-            }));
+            });
+            state.jobs.extend(full.map(Job::Seal));
             self.shared.chores.notify_one();
         }
         self.chunk = Arc::clone(next);

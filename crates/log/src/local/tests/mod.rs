@@ -2,3 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod basics;
+mod crash;
+mod faults;
+mod recovery_fuzz;
