@@ -129,8 +129,16 @@ const Sidebar: Component = () => (
 const PlaceLink: Component<{ place: Place }> = (props) => {
   const badge = () => props.place.badge?.() ?? 0;
   const active = () => here() === props.place.at;
+  let link!: HTMLAnchorElement;
+  // On narrow screens the places scroll sideways.
+  createEffect(() => active() && link.scrollIntoView({ block: "nearest", inline: "center" }));
   return (
-    <a href={`/${props.place.at}`} class="place" aria-current={active() ? "page" : undefined}>
+    <a
+      ref={link}
+      href={`/${props.place.at}`}
+      class="place"
+      aria-current={active() ? "page" : undefined}
+    >
       <Icon name={props.place.icon} />
       <span>{props.place.title}</span>
       <Show when={badge() > 0}>

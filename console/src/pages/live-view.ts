@@ -36,13 +36,20 @@ export interface LiveView {
   sortBy: (column: string) => void;
 }
 
-export function createLiveView(view: Accessor<string>, paused: Accessor<boolean>): LiveView {
-  const [columns, setColumns] = createSignal<ViewColumn[]>([], { equals: sameColumns });
+/** What happens last is looked at first, where rows say when they are. */
+function newestFirst(columns: readonly ViewColumn[]): Sort | undefined {
+  const named = columns.find((column) => /^window_(start|end)$/.test(column.name));
+  const column = named ?? columns.find((column) => /^TIMESTAMP/i.test(column.type));
+  return column && { column: column.name, descending: true };
+}
+
+export function createLiveView(view: Accessor<string>, declared: readonly ViewColumn[], paused: Accessor<boolean>): LiveView {
+  const [columns, setColumns] = createSignal<ViewColumn[]>([...declared], { equals: sameColumns });
   const [rows, setRows] = createSignal<LiveRow[]>([]);
   const [total, setTotal] = createSignal(0);
   const [loaded, setLoaded] = createSignal(false);
   const [error, setError] = createSignal<ApiFailure>();
-  const [sort, setSort] = createSignal<Sort>();
+  const [sort, setSort] = createSignal<Sort | undefined>(newestFirst(declared));
 
   let held = new RowSet([]);
   let commit = -1;

@@ -41,7 +41,7 @@ export const OverviewPage: Component = () => (
               data={[times(), series((s) => s.pipelines_lag), series((s) => s.groups_lag)]}
             />
           </div>
-          <div class="split">
+          <div class="split wide-left">
             <Card title="Pipelines" aside={<a href="/pipelines">All pipelines</a>}>
               <Pipelines of={o().pipelines} />
             </Card>
@@ -90,7 +90,7 @@ const Tiles: Component<{ of: Overview }> = (props) => {
       <Tile
         label="Pipeline lag"
         value={format.count(lag())}
-        sub={`sinks ${format.count(props.of.lag.sinks_records)} · groups ${format.count(props.of.lag.groups_records)}`}
+        sub={`groups ${format.count(props.of.lag.groups_records)} · sinks ${format.count(props.of.lag.sinks_records)}`}
         href="/pipelines"
       />
       <Tile

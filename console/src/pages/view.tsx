@@ -33,7 +33,7 @@ export const ViewPage: Component<{ name: string }> = (props) => {
                     <pre tabindex="0">{view().query}</pre>
                   </details>
                 </Card>
-                <LiveTable view={props.name} paused={paused()} />
+                <LiveTable view={props.name} declared={view().columns} paused={paused()} />
               </div>
             )}
           </Show>
@@ -57,8 +57,8 @@ function facts(view: View): Fact[] {
   ];
 }
 
-const LiveTable: Component<{ view: string; paused: boolean }> = (props) => {
-  const live = createLiveView(() => props.view, () => props.paused);
+const LiveTable: Component<{ view: string; declared: ViewColumn[]; paused: boolean }> = (props) => {
+  const live = createLiveView(() => props.view, props.declared, () => props.paused);
   const note = () => {
     const shown = live.rows().length;
     const total = live.total();

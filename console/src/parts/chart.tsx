@@ -68,7 +68,7 @@ export const Chart: Component<Props> = (props) => {
 function options(props: Props, width: number, setAt: (at: number | null) => void): uPlot.Options {
   const css = getComputedStyle(document.documentElement);
   const color = (name: string) => css.getPropertyValue(name).trim();
-  const axis = { stroke: color("--muted"), font: "11px system-ui, sans-serif", ticks: { show: false } };
+  const axis = { stroke: color("--muted"), font: `11px ${color("--sans")}`, ticks: { show: false } };
   return {
     width,
     height: HEIGHT_PX,

@@ -18,7 +18,7 @@ const SCALE_MIN = 0.3;
 const SCALE_MAX = 1.5;
 const STEP = 1.2;
 /** Smaller than this nothing can be read; better to scroll. */
-const FIT_MIN = 0.62;
+const FIT_MIN = 0.78;
 
 export const Graph: Component<Props> = (props) => {
   let view!: HTMLDivElement;

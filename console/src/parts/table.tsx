@@ -99,7 +99,7 @@ export function SortHeader(props: HeaderProps): JSX.Element {
         <button type="button" class="sort" onClick={() => props.onSort()}>
           {props.title}
           <span class="sort-mark" aria-hidden="true">
-            {props.sorted === "ascending" ? "↑" : props.sorted === "descending" ? "↓" : ""}
+            {props.sorted === "descending" ? "↓" : "↑"}
           </span>
         </button>
       </Show>

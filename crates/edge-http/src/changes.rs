@@ -117,7 +117,7 @@ mod tests {
         told(Box::pin(stream::iter(batches))).collect().await
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn changes_of_a_moment_are_one_event() {
         let said = all(vec![batch(3, 1), batch(4, 2)]).await;
         let mut together = batch(3, 1);
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(said, [Said::Ready, Said::Changes(together), Said::End]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn too_many_changes_make_the_page_read_again() {
         let said = all(vec![
             batch(1, CHANGES_PER_EVENT_MAX),

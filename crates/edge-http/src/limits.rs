@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Body of a POST: a pipeline folder fits with room to spare.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
+/// How long a POST's body may take to arrive.
+pub const BODY_PAUSE: Duration = Duration::from_secs(30);
 /// Bytes of a key, value or header that are shown.
 pub const PAYLOAD_BYTES_MAX: usize = 16 << 10;
 /// Records of a topic in one answer.

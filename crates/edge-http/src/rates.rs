@@ -28,7 +28,10 @@ struct Seen {
 impl Rates {
     /// Per second since the last look at `key`; `None` when there was none lately, or when the total has been reset.
     pub fn observe(&self, key: String, total: u64) -> Option<f64> {
-        let now = Instant::now();
+        self.observe_at(Instant::now(), key, total)
+    }
+
+    fn observe_at(&self, now: Instant, key: String, total: u64) -> Option<f64> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= RATES_MAX {
             seen.retain(|_, entry| now - entry.at < WINDOW_MAX);
@@ -89,39 +92,36 @@ impl Seen {
 mod tests {
     use super::*;
 
-    async fn pass(millis: u64) {
-        tokio::time::advance(Duration::from_millis(millis)).await;
+    #[test]
+    fn rates_come_from_what_grew_between_two_looks() {
+        let rates = Rates::default();
+        let start = Instant::now();
+        let look = |at_ms, total| {
+            rates.observe_at(start + Duration::from_millis(at_ms), "k".into(), total)
+        };
+        assert_eq!(look(0, 100), None);
+        assert_eq!(look(2_000, 300), Some(100.0));
+        assert_eq!(
+            look(2_100, 400),
+            Some(100.0),
+            "too soon: the last rate stands"
+        );
+        assert_eq!(look(3_000, 400), Some(100.0));
+        assert_eq!(look(4_000, 400), Some(0.0));
+        assert_eq!(look(5_000, 10), None, "the node began anew");
+        assert_eq!(look(65_000, 1_000), None, "too long ago");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn rates_come_from_what_grew_between_two_looks() {
+    #[test]
+    fn what_is_remembered_is_bounded() {
         let rates = Rates::default();
-        let look = |total| rates.observe("k".into(), total);
-        assert_eq!(look(100), None);
-        pass(2_000).await;
-        assert_eq!(look(300), Some(100.0));
-        pass(100).await;
-        assert_eq!(look(400), Some(100.0), "too soon: the last rate stands");
-        pass(900).await;
-        assert_eq!(look(400), Some(100.0));
-        pass(1_000).await;
-        assert_eq!(look(400), Some(0.0));
-        pass(1_000).await;
-        assert_eq!(look(10), None, "the node began anew");
-        pass(60_000).await;
-        assert_eq!(look(1_000), None, "too long ago");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_remembered_is_bounded() {
-        let rates = Rates::default();
+        let start = Instant::now();
         for n in 0..RATES_MAX + 10 {
-            rates.observe(n.to_string(), 0);
+            rates.observe_at(start, n.to_string(), 0);
         }
         let held = || rates.seen.lock().map(|seen| seen.len()).unwrap_or_default();
         assert_eq!(held(), RATES_MAX);
-        pass(60_000).await;
-        rates.observe("new".into(), 0);
+        rates.observe_at(start + Duration::from_secs(60), "new".into(), 0);
         assert_eq!(held(), 1);
     }
 }

@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, Request};
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, ErrorKind, SourceError};
-use crate::limits::BODY_BYTES_MAX;
+use crate::limits::{BODY_BYTES_MAX, BODY_PAUSE};
 
 pub(crate) type Reply<T> = Result<Fresh<T>, ApiError>;
 
@@ -55,21 +56,21 @@ impl From<QueryRejection> for ApiError {
 }
 
 /// Reads a POST's body as JSON and nothing else, so that a plain form of another page never gets here.
-pub(crate) fn json_body<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<T, ApiError> {
+pub(crate) async fn json_body<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
+    let headers = request.headers();
     if !headers.get(header::CONTENT_TYPE).is_some_and(is_json) {
         return Err(ApiError::new(
             ErrorKind::NotJson,
             "the body must be sent as content-type application/json",
         ));
     }
+    if claimed_length(headers) > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
+    let body = tokio::time::timeout(BODY_PAUSE, Bytes::from_request(request, &())).await;
+    let body = body.map_err(|_| ApiError::bad_request("the body did not arrive in time"))?;
     let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
-            ErrorKind::TooLarge,
-            format!("the body is larger than {BODY_BYTES_MAX} bytes"),
-        ),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         _ => ApiError::bad_request(format!(
             "the body could not be read: {}",
             rejection.body_text()
@@ -77,6 +78,20 @@ pub(crate) fn json_body<T: DeserializeOwned>(
     })?;
     serde_json::from_slice(&body)
         .map_err(|e| ApiError::bad_request(format!("the body is not what is expected: {e}")))
+}
+
+fn claimed_length(headers: &HeaderMap) -> u64 {
+    let claimed = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    claimed.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(
+        ErrorKind::TooLarge,
+        format!("the body is larger than {BODY_BYTES_MAX} bytes"),
+    )
 }
 
 fn is_json(content_type: &HeaderValue) -> bool {

@@ -41,9 +41,8 @@ impl World {
     /// Events since the start at about `rate` a second, with waves and a little unrest, never falling.
     pub fn total(&self, rate: f64, seed: f64) -> u64 {
         let t = self.seconds() + 40.0;
-        let waves = 4.0 * (t / 9.0 + seed).sin()
-            + 1.6 * (t / 2.3 + seed * 2.0).sin()
-            + 0.2 * (t * 3.1 + seed).sin();
+        let slow = 2.4 * (t / 9.0 + seed).sin();
+        let waves = slow + 0.3 * (t / 2.3 + seed * 2.0).sin() + 0.015 * (t * 3.1 + seed).sin();
         (rate * (t + waves)).max(0.0) as u64
     }
 
