@@ -35,6 +35,7 @@ pub use counters::Flow;
 pub use error::{BrokerError, OpenError};
 pub use fetch::{FetchItem, FetchOut, FetchRequest, Fetched};
 pub use groups::{CommitItem, GroupListing, GroupOffsets, GroupView};
+pub use headwater_log::PartitionState;
 pub use headwater_meta::{MetaError, Topic, configs};
 pub use inspect::{GroupLag, PartitionLag, PlacedRecord, TopicView};
 pub use list_offsets::{FoundOffset, OffsetSpec};

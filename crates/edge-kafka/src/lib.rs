@@ -1,1 +1,16 @@
-//! headwater-edge-kafka
+//! The Kafka protocol edge: sockets in, broker calls, answers out.
+//!
+//! Knows messages, versions and error codes; decides nothing about topics, offsets or groups: that is the broker's.
+//!
+//! Reading order: [`server`] accepts, [`connection`] reads and answers in order, [`registry`] is the one list of what is spoken
+//! (handlers and ApiVersions come from it), [`call`] what a handler gets and gives, [`codes`] the errors, `apis/` one file per key.
+
+mod apis;
+mod call;
+mod codes;
+mod connection;
+mod registry;
+mod send;
+mod server;
+
+pub use server::{EdgeConfig, serve};

@@ -1,0 +1,37 @@
+//! The smallest node: a broker on a folder (or, without one, in memory), for trying clients by hand.
+//!
+//! `cargo run --release -p headwater-edge-kafka --example node -- [DIR]` prints the port and serves until it is interrupted.
+
+use std::sync::Arc;
+
+use headwater_base::SystemClock;
+use headwater_broker::{Broker, BrokerConfig};
+use headwater_edge_kafka::{EdgeConfig, serve};
+use headwater_log::{LocalConfig, LocalLog, Log, MemoryLog};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let log: Arc<dyn Log> = match std::env::args().nth(1) {
+        Some(dir) => Arc::new(LocalLog::open(
+            std::path::Path::new(&dir),
+            LocalConfig::default(),
+        )?),
+        None => Arc::new(MemoryLog::new(4)),
+    };
+    let broker = Broker::open(log, Arc::new(SystemClock), BrokerConfig::default())?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    println!("{port}");
+    let interrupted = async {
+        // Without a handler the default action ends the process, which is as good.
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    serve(
+        listener,
+        broker,
+        EdgeConfig::new("127.0.0.1", port),
+        interrupted,
+    )
+    .await;
+    Ok(())
+}

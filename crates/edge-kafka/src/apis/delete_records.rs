@@ -1,0 +1,45 @@
+//! DeleteRecords, v0-2. v2 is flexible.
+
+use headwater_wire::Versions;
+use headwater_wire::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
+use headwater_wire::messages::{DeleteRecordsRequestData, DeleteRecordsResponseData};
+
+use crate::call::{Call, Handle};
+use crate::codes::code_of;
+
+impl Handle for DeleteRecordsRequestData {
+    const VERSIONS: Versions = Versions::new(0, 2);
+
+    async fn answer(self, call: Call) -> DeleteRecordsResponseData {
+        let mut topics = Vec::with_capacity(self.topics.len());
+        for topic in self.topics {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for partition in topic.partitions {
+                let partition_index = partition.partition_index;
+                let outcome = call
+                    .broker()
+                    .delete_records(topic.name.as_str(), partition_index, partition.offset)
+                    .await;
+                let low_watermark = *outcome.as_ref().unwrap_or(&-1);
+                let error_code = code_of(&outcome);
+                partitions.push(DeleteRecordsPartitionResult {
+                    partition_index,
+                    low_watermark,
+                    error_code,
+                    ..Default::default()
+                });
+            }
+            topics.push(DeleteRecordsTopicResult {
+                name: topic.name,
+                partitions,
+                ..Default::default()
+            });
+        }
+        DeleteRecordsResponseData {
+            topics,
+            ..Default::default()
+        }
+    }
+}

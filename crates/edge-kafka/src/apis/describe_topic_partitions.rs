@@ -1,0 +1,105 @@
+//! DescribeTopicPartitions, v0 (KIP-966): topics in the order of their names, cut off with a cursor after so many partitions.
+
+use headwater_broker::{LEADER_EPOCH, Topic};
+use headwater_wire::messages::describe_topic_partitions_response::{
+    Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
+};
+use headwater_wire::messages::{
+    DescribeTopicPartitionsRequestData, DescribeTopicPartitionsResponseData,
+};
+use headwater_wire::{ErrorCode, Versions, ids};
+
+use crate::apis::shared::TOPIC_OPERATIONS;
+use crate::call::{Call, Handle, plain, text};
+
+/// Most partitions of one answer, whatever the client allows (Kafka's `max.request.partition.size.limit`).
+const PARTITIONS_MAX: i32 = 2_000;
+
+impl Handle for DescribeTopicPartitionsRequestData {
+    const VERSIONS: Versions = Versions::new(0, 0);
+
+    async fn answer(self, call: Call) -> DescribeTopicPartitionsResponseData {
+        let catalog = call.broker().catalog();
+        let all = self.topics.is_empty();
+        let mut names: Vec<String> = match all {
+            true => catalog
+                .topics()
+                .filter(|topic| !topic.is_internal())
+                .map(|topic| topic.name.clone())
+                .collect(),
+            false => self.topics.iter().map(|topic| plain(&topic.name)).collect(),
+        };
+        names.sort_unstable();
+        names.dedup();
+        let (first, mut from) = match &self.cursor {
+            Some(cursor) => (plain(&cursor.topic_name), cursor.partition_index.max(0)),
+            None => (String::new(), 0),
+        };
+        let mut left = self.response_partition_limit.clamp(1, PARTITIONS_MAX);
+        let mut out = DescribeTopicPartitionsResponseData::default();
+        for name in names.into_iter().filter(|name| *name >= first) {
+            let start = if name == first {
+                std::mem::take(&mut from)
+            } else {
+                0
+            };
+            if left == 0 {
+                out.next_cursor = Some(cursor(name, start));
+                break;
+            }
+            let Some(topic) = catalog.topic(&name) else {
+                out.topics.push(unknown(name));
+                continue;
+            };
+            let end = topic.partitions.min(start.saturating_add(left));
+            left -= (end - start).max(0);
+            out.topics.push(describe(&call, topic, start..end));
+            if end < topic.partitions {
+                out.next_cursor = Some(cursor(name, end));
+                break;
+            }
+        }
+        out
+    }
+}
+
+fn cursor(name: String, partition_index: i32) -> Box<Cursor> {
+    Box::new(Cursor {
+        topic_name: text(name),
+        partition_index,
+        ..Default::default()
+    })
+}
+
+fn unknown(name: String) -> DescribeTopicPartitionsResponseTopic {
+    let error_code = ErrorCode::UnknownTopicOrPartition.code();
+    DescribeTopicPartitionsResponseTopic {
+        error_code,
+        name: Some(text(name)),
+        ..Default::default()
+    }
+}
+
+fn describe(
+    call: &Call,
+    topic: &Topic,
+    indexes: std::ops::Range<i32>,
+) -> DescribeTopicPartitionsResponseTopic {
+    let node = call.node.id();
+    let partition = |partition_index| DescribeTopicPartitionsResponsePartition {
+        partition_index,
+        leader_id: node,
+        leader_epoch: LEADER_EPOCH,
+        replica_nodes: vec![node],
+        isr_nodes: vec![node],
+        ..Default::default()
+    };
+    DescribeTopicPartitionsResponseTopic {
+        name: Some(text(topic.name.clone())),
+        topic_id: ids::uuid(topic.id),
+        is_internal: topic.is_internal(),
+        partitions: indexes.map(partition).collect(),
+        topic_authorized_operations: TOPIC_OPERATIONS,
+        ..Default::default()
+    }
+}

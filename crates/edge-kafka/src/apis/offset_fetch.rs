@@ -1,0 +1,177 @@
+//! OffsetFetch, v1-10.
+//!
+//! v2 takes null for all topics and adds a top-level error; v5 leader epochs; v6 is flexible; v7 stable offsets only (always so
+//! here); v8 asks for several groups (KIP-709); v9 members of the consumer protocol; v10 names topics by id.
+
+use headwater_broker::{BrokerError, CommittedOffset, GroupOffsets, TopicRef};
+use headwater_wire::messages::offset_fetch_request::{
+    OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+};
+use headwater_wire::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+};
+use headwater_wire::messages::{OffsetFetchRequestData, OffsetFetchResponseData};
+use headwater_wire::{ErrorCode, Versions, ids};
+
+use crate::call::{Call, Handle, plain, text};
+use crate::codes::Code;
+
+/// First version with several groups.
+const BATCHED_FROM: i16 = 8;
+/// First version that names topics by id.
+const TOPIC_ID_FROM: i16 = 10;
+
+impl Handle for OffsetFetchRequestData {
+    const VERSIONS: Versions = Versions::new(1, 10);
+
+    async fn answer(self, call: Call) -> OffsetFetchResponseData {
+        if call.version >= BATCHED_FROM {
+            let mut groups = Vec::with_capacity(self.groups.len());
+            for group in self.groups {
+                groups.push(one_group(&call, group).await);
+            }
+            return OffsetFetchResponseData {
+                groups,
+                ..Default::default()
+            };
+        }
+        let newer = |topic: OffsetFetchRequestTopic| {
+            let (name, partition_indexes) = (topic.name, topic.partition_indexes);
+            OffsetFetchRequestTopics {
+                name,
+                partition_indexes,
+                ..Default::default()
+            }
+        };
+        let topics = self
+            .topics
+            .map(|topics| topics.into_iter().map(newer).collect());
+        let group = OffsetFetchRequestGroup {
+            group_id: self.group_id,
+            topics,
+            ..Default::default()
+        };
+        let OffsetFetchResponseGroup {
+            topics, error_code, ..
+        } = one_group(&call, group).await;
+        OffsetFetchResponseData {
+            topics: topics.into_iter().map(older).collect(),
+            error_code,
+            ..Default::default()
+        }
+    }
+}
+
+fn older(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
+    let partition = |one: OffsetFetchResponsePartitions| OffsetFetchResponsePartition {
+        partition_index: one.partition_index,
+        committed_offset: one.committed_offset,
+        committed_leader_epoch: one.committed_leader_epoch,
+        metadata: one.metadata,
+        error_code: one.error_code,
+        ..Default::default()
+    };
+    let partitions = topic.partitions.into_iter().map(partition).collect();
+    OffsetFetchResponseTopic {
+        name: topic.name,
+        partitions,
+        ..Default::default()
+    }
+}
+
+async fn one_group(call: &Call, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    let offsets = match call.broker().fetch_offsets(group.group_id.as_str()).await {
+        Ok(offsets) => offsets,
+        Err(error) => {
+            let (group_id, error_code) = (group.group_id, error.code());
+            return OffsetFetchResponseGroup {
+                group_id,
+                error_code,
+                ..Default::default()
+            };
+        }
+    };
+    let topics = match group.topics {
+        Some(topics) => topics
+            .into_iter()
+            .map(|topic| asked(call, &offsets, topic))
+            .collect(),
+        None => all(call, offsets),
+    };
+    OffsetFetchResponseGroup {
+        group_id: group.group_id,
+        topics,
+        ..Default::default()
+    }
+}
+
+fn asked(
+    call: &Call,
+    offsets: &GroupOffsets,
+    topic: OffsetFetchRequestTopics,
+) -> OffsetFetchResponseTopics {
+    let OffsetFetchRequestTopics {
+        name,
+        topic_id,
+        partition_indexes,
+        ..
+    } = topic;
+    let found: Result<String, BrokerError> = match call.version >= TOPIC_ID_FROM {
+        true => call
+            .broker()
+            .find_topic(&TopicRef::Id(ids::topic_id(topic_id)))
+            .map(|topic| topic.name.clone()),
+        false => Ok(plain(&name)),
+    };
+    let partition = |index| match &found {
+        Ok(name) => respond(index, offsets.get(&(name.clone(), index))),
+        Err(_) => OffsetFetchResponsePartitions {
+            error_code: ErrorCode::UnknownTopicId.code(),
+            ..respond(index, None)
+        },
+    };
+    let partitions = partition_indexes.into_iter().map(partition).collect();
+    OffsetFetchResponseTopics {
+        name,
+        topic_id,
+        partitions,
+        ..Default::default()
+    }
+}
+
+fn all(call: &Call, offsets: GroupOffsets) -> Vec<OffsetFetchResponseTopics> {
+    let catalog = call.broker().catalog();
+    let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
+    for ((name, index), committed) in offsets {
+        let Some(topic) = catalog.topic(&name) else {
+            continue;
+        };
+        if topics.last().is_none_or(|last| last.name.as_str() != name) {
+            topics.push(OffsetFetchResponseTopics {
+                name: text(name),
+                topic_id: ids::uuid(topic.id),
+                ..Default::default()
+            });
+        }
+        if let Some(last) = topics.last_mut() {
+            last.partitions.push(respond(index, Some(&committed)));
+        }
+    }
+    topics
+}
+
+fn respond(
+    partition_index: i32,
+    committed: Option<&CommittedOffset>,
+) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        partition_index,
+        committed_offset: committed.map_or(-1, |committed| committed.offset),
+        committed_leader_epoch: committed.map_or(-1, |committed| committed.leader_epoch),
+        metadata: Some(text(
+            committed.map_or("", |committed| committed.metadata.as_str()),
+        )),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,101 @@
+//! The one place where refusals become Kafka's error codes. Exhaustive: a new refusal does not compile without a code.
+
+use headwater_broker::{BrokerError, MetaError};
+use headwater_coord::groups::GroupError;
+use headwater_record::BatchError;
+use headwater_wire::{ErrorCode, KafkaString};
+
+use crate::call::text;
+
+/// The number on the wire of a refusal.
+pub(crate) trait Code {
+    fn error(&self) -> ErrorCode;
+
+    fn code(&self) -> i16 {
+        self.error().code()
+    }
+}
+
+impl Code for BrokerError {
+    fn error(&self) -> ErrorCode {
+        match self {
+            Self::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
+            Self::UnknownTopicId => ErrorCode::UnknownTopicId,
+            Self::InternalTopic(_) => ErrorCode::InvalidTopicException,
+            Self::Meta(error) => error.error(),
+            Self::ReplicationFactor(_) => ErrorCode::InvalidReplicationFactor,
+            Self::InvalidAssignment(_) => ErrorCode::InvalidReplicaAssignment,
+            Self::InvalidRequest(_) => ErrorCode::InvalidRequest,
+            Self::Batch(error) => error.error(),
+            Self::InvalidRecord(_) => ErrorCode::InvalidRecord,
+            Self::BatchTooLarge { .. } => ErrorCode::MessageTooLarge,
+            Self::InvalidTimestamp(_) => ErrorCode::InvalidTimestamp,
+            Self::InvalidTransaction => ErrorCode::InvalidTxnState,
+            Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            Self::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
+            Self::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
+            Self::OffsetMetadataTooLarge { .. } => ErrorCode::OffsetMetadataTooLarge,
+            // Every client retries it, and idempotent ones know that nothing was written.
+            Self::Retry(_) => ErrorCode::NotEnoughReplicas,
+            Self::Storage(_) => ErrorCode::KafkaStorageError,
+            Self::GroupSubscribed => ErrorCode::GroupSubscribedToTopic,
+            Self::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+            Self::GroupNotFound => ErrorCode::GroupIdNotFound,
+            Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+        }
+    }
+}
+
+impl Code for MetaError {
+    fn error(&self) -> ErrorCode {
+        match self {
+            Self::TopicExists(_) => ErrorCode::TopicAlreadyExists,
+            Self::InvalidTopic(_) => ErrorCode::InvalidTopicException,
+            Self::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
+            Self::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
+            Self::InvalidConfig(_) => ErrorCode::InvalidConfig,
+        }
+    }
+}
+
+impl Code for BatchError {
+    fn error(&self) -> ErrorCode {
+        match self {
+            Self::OldFormat(_) => ErrorCode::UnsupportedForMessageFormat,
+            Self::Corrupt(_) | Self::Decompress { .. } => ErrorCode::CorruptMessage,
+            Self::Invalid(_) => ErrorCode::InvalidRecord,
+            Self::UnknownCodec(_) => ErrorCode::UnsupportedCompressionType,
+            Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        }
+    }
+}
+
+impl Code for GroupError {
+    fn error(&self) -> ErrorCode {
+        match self {
+            Self::CoordinatorNotAvailable => ErrorCode::CoordinatorNotAvailable,
+            Self::IllegalGeneration => ErrorCode::IllegalGeneration,
+            Self::InconsistentProtocol => ErrorCode::InconsistentGroupProtocol,
+            Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+            Self::UnknownMemberId => ErrorCode::UnknownMemberId,
+            Self::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+            Self::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+            Self::MemberIdRequired => ErrorCode::MemberIdRequired,
+            Self::GroupMaxSizeReached => ErrorCode::GroupMaxSizeReached,
+            Self::FencedInstanceId => ErrorCode::FencedInstanceId,
+            Self::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+        }
+    }
+}
+
+/// The code of an outcome, 0 when it is good.
+pub(crate) fn code_of<T, E: Code>(outcome: &Result<T, E>) -> i16 {
+    outcome.as_ref().err().map_or(0, Code::code)
+}
+
+/// The text of an outcome, none when it is good.
+pub(crate) fn message_of<T, E: std::fmt::Display>(outcome: &Result<T, E>) -> Option<KafkaString> {
+    outcome.as_ref().err().map(|error| text(error.to_string()))
+}

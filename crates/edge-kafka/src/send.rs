@@ -1,0 +1,73 @@
+//! Writing segments without gluing them together first.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+/// Segments handed to the kernel at a time.
+const SLICES_MAX: usize = 64;
+
+/// Writes all segments in order.
+///
+/// # Errors
+/// The peer is gone.
+pub(crate) async fn send_all<W: AsyncWrite + Unpin>(
+    out: &mut W,
+    segments: Vec<Bytes>,
+) -> std::io::Result<()> {
+    let mut left: VecDeque<Bytes> = segments
+        .into_iter()
+        .filter(|segment| !segment.is_empty())
+        .collect();
+    while !left.is_empty() {
+        let slices: Vec<IoSlice<'_>> = left
+            .iter()
+            .take(SLICES_MAX)
+            .map(|segment| IoSlice::new(segment))
+            .collect();
+        let written = out.write_vectored(&slices).await?;
+        if written == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        advance(&mut left, written);
+    }
+    Ok(())
+}
+
+fn advance(left: &mut VecDeque<Bytes>, mut written: usize) {
+    while let Some(first) = left.front_mut() {
+        if first.len() > written {
+            first.advance(written);
+            return;
+        }
+        written -= first.len();
+        left.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn many_segments_arrive_in_order_through_a_narrow_pipe() {
+        let segments: Vec<Bytes> = (0..500u32)
+            .map(|n| Bytes::from(vec![n as u8; (n % 7) as usize]))
+            .collect();
+        let expected: Vec<u8> = segments.concat();
+        let (mut near, mut far) = tokio::io::duplex(5);
+        let reader = tokio::spawn(async move {
+            let mut got = Vec::new();
+            tokio::io::AsyncReadExt::read_to_end(&mut far, &mut got)
+                .await
+                .unwrap();
+            got
+        });
+        send_all(&mut near, segments).await.unwrap();
+        drop(near);
+        assert_eq!(reader.await.unwrap(), expected);
+    }
+}

@@ -1,0 +1,89 @@
+//! Accepting connections, until told to stop.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_broker::Broker;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::call::Node;
+use crate::connection::{self, Budget};
+
+/// How the node presents itself, and its bounds.
+#[derive(Clone, Debug)]
+pub struct EdgeConfig {
+    /// Where clients shall connect to.
+    pub advertised_host: String,
+    pub advertised_port: u16,
+    /// Shown by DescribeLogDirs.
+    pub log_dir: String,
+    /// Connections beyond it are closed at once.
+    pub connections_max: usize,
+    /// Bytes of requests that may be in memory at once, all connections together (Kafka's `queued.max.request.bytes`).
+    pub request_bytes_max: usize,
+}
+
+impl EdgeConfig {
+    pub fn new(advertised_host: impl Into<String>, advertised_port: u16) -> Self {
+        Self {
+            advertised_host: advertised_host.into(),
+            advertised_port,
+            log_dir: "headwater-data".into(),
+            connections_max: 10_000,
+            request_bytes_max: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// Pause after a failed accept (out of file descriptors, mostly).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long open connections may take to finish what they are at when the node stops.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Serves the Kafka protocol until `shutdown` resolves, then lets connections finish what was begun.
+pub async fn serve(
+    listener: TcpListener,
+    broker: Arc<Broker>,
+    config: EdgeConfig,
+    shutdown: impl Future<Output = ()>,
+) {
+    let budget = Budget {
+        node: Arc::new(Semaphore::new(config.request_bytes_max)),
+        bytes_max: config.request_bytes_max,
+    };
+    let connections_max = config.connections_max;
+    let node = Arc::new(Node { broker, config });
+    let (stop, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok(_) if connections.len() >= connections_max => {
+                tracing::warn!(connections_max, "too many connections")
+            }
+            Ok((stream, peer)) => {
+                let (node, budget, stopped) = (Arc::clone(&node), budget.clone(), stopped.clone());
+                connections.spawn(connection::run(stream, peer, node, budget, stopped));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    // Nobody left to hear it is fine.
+    let _ = stop.send(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_GRACE, all).await.is_err() {
+        connections.abort_all();
+    }
+}
