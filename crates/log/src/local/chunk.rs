@@ -9,7 +9,7 @@
 //!       8 format         u32
 //!      16 number         u64   as in the file name
 //!      24 salt           u64   drawn at creation; starts every frame of this chunk
-//!      32 bytes          u64   of the file
+//!      32 bytes          u64   that the file may take; it ends behind the last frame until it is sealed
 //!      60 CRC32C         u32   over bytes 0-59
 //! ```
 //! A file is made under a temporary name, filled, synced, renamed and the folder synced, so that every file of this
@@ -91,9 +91,9 @@ impl Chunk {
             ));
         }
         let bytes = u64_at(&header, 32);
-        if bytes != size {
+        if size > bytes {
             return Err(HeaderFault::Damaged(
-                "the file has not the size its header says",
+                "the file is larger than its header says",
             ));
         }
         Ok(Chunk {

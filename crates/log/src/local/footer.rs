@@ -234,9 +234,10 @@ fn encode_extent(partition: PartitionId, extent: &Extent) -> [u8; EXTENT_BYTES] 
 
 /// The directory of a sealed chunk; `None` when there is no whole footer, so that the frames have to be replayed.
 pub(super) fn read(chunk: &Chunk) -> io::Result<Option<Sealed>> {
-    let Some(trailer_at) = chunk.bytes.checked_sub(TRAILER_BYTES as u64) else {
+    if chunk.file.size()? < chunk.bytes {
         return Ok(None);
-    };
+    }
+    let trailer_at = chunk.bytes - TRAILER_BYTES as u64;
     let mut trailer = [0; TRAILER_BYTES];
     chunk.file.read_at(trailer_at, &mut trailer)?;
     let whole = &trailer[..8] == MAGIC && crc32c::crc32c(&trailer[..60]) == u32_at(&trailer, 60);

@@ -14,7 +14,7 @@ pub use real::RealDisk;
 pub trait Disk: Send + Sync + 'static {
     /// Where it is, for messages.
     fn path(&self) -> &Path;
-    /// Makes (or replaces) a file of `bytes` zeros whose space is taken from the disk now.
+    /// Makes (or replaces) a file that takes the space of `bytes` from the disk now. It reads as zeros, or ends early.
     /// On failure nothing of it is left.
     fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn DiskFile>>;
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>>;
@@ -39,6 +39,6 @@ pub trait DiskFile: Send + Sync {
     /// Fills `buffer` or fails.
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<()>;
     fn sync_data(&self) -> io::Result<()>;
-    /// A position from which on all bytes are zero.
+    /// A position from which on all bytes are zero, or the file has ended.
     fn data_end(&self) -> io::Result<u64>;
 }

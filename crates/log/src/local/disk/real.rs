@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation, SeekFrom, fallocate, flock, seek};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::{Errno, pwritev};
 
 use super::{Disk, DiskFile, DiskLock};
@@ -130,7 +130,7 @@ struct RealLock {
 impl DiskLock for RealLock {}
 
 fn preallocate(file: &File, bytes: u64) -> io::Result<()> {
-    match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, bytes) {
         Ok(()) => Ok(()),
         Err(Errno::OPNOTSUPP) => write_zeros(file, bytes),
         Err(error) => Err(error.into()),
@@ -181,19 +181,7 @@ impl DiskFile for RealFile {
     }
 
     fn data_end(&self) -> io::Result<u64> {
-        let size = self.size()?;
-        let mut end = 0;
-        loop {
-            match seek(&self.0, SeekFrom::Data(end)) {
-                Ok(data) => end = seek(&self.0, SeekFrom::Hole(data))?.min(size),
-                // Nothing but holes from here on.
-                Err(Errno::NXIO) => return Ok(end),
-                // A file system that does not know its holes.
-                Err(_) => return Ok(size),
-            }
-            if end >= size {
-                return Ok(size);
-            }
-        }
+        // Preallocation does not move the end of the file: behind it nothing has been written.
+        self.size()
     }
 }
