@@ -6,9 +6,12 @@
 mod chunk;
 mod error;
 mod index;
+mod persist;
 mod retention;
 mod tidy;
 
+pub mod adhoc;
+pub mod provider;
 pub mod rowkey;
 pub mod snapshot;
 pub mod store;
@@ -16,7 +19,9 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
+pub use adhoc::{AdHoc, AdHocLimits, Answer, Query, QueryError};
 pub use error::ViewError;
+pub use provider::{batches_table, lazy_table, view_table};
 pub use rowkey::{RowKeys, hash_key};
 pub use snapshot::ViewSnapshot;
 pub use store::{Applied, Layout, ViewStore};
