@@ -3,10 +3,11 @@
 //! Pure: no I/O, clock, randomness or spawn.
 
 pub mod ast;
+mod catalog;
 mod define;
-//mod diff;
+mod diff;
 pub mod error;
-//mod explain;
+pub mod explain;
 mod exprs;
 pub mod functions;
 pub mod graph;
@@ -17,7 +18,7 @@ mod nearest;
 pub mod parse;
 pub mod plan;
 mod provider;
-//mod query;
+mod query;
 pub mod session;
 pub mod source;
 mod translate;
@@ -27,7 +28,11 @@ mod windows;
 pub use error::SqlError;
 pub use functions::clock::StepClock;
 pub use plan::{PlannedView, Planner};
+pub use query::{AdHoc, runtime_error};
 pub use session::Session;
+pub use catalog::{topic_relation, topic_schema};
 pub use define::{Defined, define, kind_of, parse_duration_ms, variables};
+pub use diff::diff;
 pub use exprs::{INPUT, InputExprs, WATERMARK, input_exprs, input_graph, physical_schema_of, schema_of, source_exprs, table_exprs};
+pub use names::query_names;
 pub use parse::{parse, parse_one, parse_query};

@@ -106,3 +106,54 @@ fn factor_name(factor: &TableFactor, names: &mut Vec<String>) {
         _ => {}
     }
 }
+
+/// Names of the relations that a query reads, as written, without those that its WITH defines; once each, in alphabetical order.
+/// Nothing is looked up, so this works before the relations exist.
+pub fn query_names(query: &crate::ast::Query) -> Vec<String> {
+    let mut reader = Reader::default();
+    let _ = datafusion::sql::sqlparser::ast::Visit::visit(query.ast.as_ref(), &mut reader);
+    let Reader { mut names, defined } = reader;
+    names.retain(|name| !defined.contains(name));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[derive(Default)]
+struct Reader {
+    names: Vec<String>,
+    /// Names that WITH defines.
+    defined: Vec<String>,
+}
+
+impl datafusion::sql::sqlparser::ast::Visitor for Reader {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> std::ops::ControlFlow<()> {
+        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.defined.extend(ctes.map(|cte| lower(&cte.alias.name)));
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> std::ops::ControlFlow<()> {
+        if let TableFactor::Table { name, args, .. } = factor {
+            let own = name.0.last().and_then(|part| part.as_ident()).map(lower);
+            let read = match args {
+                None => own,
+                Some(args) => args.args.first().and_then(first_ident),
+            };
+            self.names.extend(read);
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+/// The relation that a function in FROM names first: `payments` of `TUMBLE(payments, ...)`.
+fn first_ident(arg: &datafusion::sql::sqlparser::ast::FunctionArg) -> Option<String> {
+    use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr};
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(ident))) => Some(lower(ident)),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts))) => parts.last().map(lower),
+        _ => None,
+    }
+}

@@ -128,11 +128,10 @@ impl<'a> OptionReader<'a> {
         if text.matches("${").count() <= inside {
             return Ok(());
         }
-        let mut at = Position::START;
         for (index, line) in text.lines().enumerate() {
             let code = line.split("--").next().unwrap_or("");
             if let Some(byte) = code.find("${") {
-                at = Position { line: index as u32 + 1, column: code[..byte].chars().count() as u32 + 1 };
+                let at = Position { line: index as u32 + 1, column: code[..byte].chars().count() as u32 + 1 };
                 let in_option = self.items.iter().any(|item| item.value_at.line == at.line && item.value.contains("${"));
                 if !in_option {
                     let error = self.source.error(at, "${VAR} stands only in the values of WITH (...)");

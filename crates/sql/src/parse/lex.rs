@@ -65,3 +65,14 @@ pub(super) fn lower_first(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
+
+/// The words and signs of a text, unquoted words in lower case: equal for texts that differ in blanks and comments only. A text
+/// that cannot be read is one word.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    let Ok(tokens) = tokens(&Source::new(None, text)) else { return vec![text.to_owned()] };
+    let word = |token: &Token| match token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.to_lowercase(),
+        other => other.to_string(),
+    };
+    tokens.iter().map(|t| word(&t.token)).collect()
+}

@@ -10,6 +10,7 @@ use crate::ast::{Query, Statement, StatementKind};
 use crate::error::Result;
 use crate::source::Source;
 use cursor::Cursor;
+pub(crate) use lex::words;
 
 /// Longest text that is taken at once, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::NullHandling;
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, TableScan, Union, Unnest};
@@ -13,6 +13,9 @@ use crate::graph::{Changelog, Graph, Node, NodeId, Op, PhysExpr};
 use crate::model::Relation;
 use crate::provider::RelationSource;
 use crate::session::Session;
+
+/// The only column of rows that need none.
+const ROW: &str = "__row";
 
 /// A graph, with what is known of its leaves.
 #[derive(Debug)]
@@ -83,6 +86,9 @@ impl Builder<'_> {
         let input = self.plan(&projection.input)?;
         let schema = projection.input.schema();
         let exprs = projection.expr.iter().map(|e| self.expr(e, schema, input)).collect::<Result<Vec<_>, _>>()?;
+        if exprs.is_empty() {
+            return Ok(self.rows_only(input));
+        }
         let output = nullable(projection.schema.as_arrow());
         if lineage::is_identity(&exprs, &self.graph.nodes[input].schema, &output) {
             return Ok(input);
@@ -110,13 +116,27 @@ impl Builder<'_> {
     /// A projection to columns of a node, in this order.
     pub fn pick(&mut self, input: NodeId, columns: &[usize], output: &DFSchema) -> NodeId {
         let schema = Arc::clone(&self.graph.nodes[input].schema);
+        if columns.is_empty() {
+            return self.rows_only(input);
+        }
         let exprs = columns.iter().map(|i| lineage::column(&schema, *i)).collect();
         self.add(Op::Project { exprs }, vec![input], output)
     }
 
+    /// Rows of which only the number matters, as for `count(*)`: one constant column, since a batch without columns is easily lost.
+    fn rows_only(&mut self, input: NodeId) -> NodeId {
+        let exprs: Vec<PhysExpr> = vec![datafusion::physical_expr::expressions::lit(true)];
+        let schema = Arc::new(Schema::new(vec![Field::new(ROW, DataType::Boolean, true)]));
+        self.add_with(Op::Project { exprs }, vec![input], schema, None)
+    }
+
     fn union(&mut self, union: &Union) -> Result<NodeId, Refused> {
         let inputs = union.inputs.iter().map(|input| self.plan(input)).collect::<Result<Vec<_>, _>>()?;
-        Ok(self.add(Op::Union, inputs, &union.schema))
+        let first = inputs.first().map(|id| Arc::clone(&self.graph.nodes[*id].schema));
+        match first.filter(|_| union.schema.fields().is_empty()) {
+            Some(rows_only) => Ok(self.add_with(Op::Union, inputs, rows_only, None)),
+            None => Ok(self.add(Op::Union, inputs, &union.schema)),
+        }
     }
 
     /// The unnested list is made the last column, and put back in its place afterwards.

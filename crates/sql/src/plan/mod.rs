@@ -7,6 +7,8 @@ mod expr;
 mod join;
 mod lineage;
 mod refuse;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -67,6 +69,10 @@ impl<'a> Planner<'a> {
     /// The clock that `now()` reads in the graphs planned here; to be set before each step.
     pub fn clock(&self) -> &StepClock {
         self.session.clock()
+    }
+
+    pub(crate) fn catalog(&self) -> &dyn Catalog {
+        self.catalog
     }
 
     pub fn session(&self) -> &Session {

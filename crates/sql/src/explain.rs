@@ -1,0 +1,130 @@
+//! An operator graph as text, for `EXPLAIN`.
+
+use std::fmt::Write;
+
+use crate::graph::{Aggregate, AggregateFunction, Changelog, Graph, Join, JoinKind, Node, NodeId, Op, PhysExpr};
+use crate::types::to_sql;
+
+/// The operator tree: the result first, inputs indented under it; each line with what the planner knows of the rows.
+pub fn graph(graph: &Graph) -> String {
+    let mut text = String::new();
+    if let Some(root) = graph.root() {
+        node(graph, root.id, 0, &mut text);
+    }
+    text
+}
+
+/// Depth to which inputs are indented.
+const INDENT_MAX: usize = 60;
+
+fn node(graph: &Graph, id: NodeId, depth: usize, text: &mut String) {
+    let Some(node_of) = graph.nodes.get(id) else { return };
+    let indent = "  ".repeat(depth.min(INDENT_MAX));
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{indent}{} {}  [{}]", node_of.key, operation(node_of, graph), facts(node_of));
+    for input in &node_of.inputs {
+        node(graph, *input, depth + 1, text);
+    }
+}
+
+/// What an operator does, in a line.
+pub fn operation(node: &Node, graph: &Graph) -> String {
+    match &node.op {
+        Op::Relation { name } => name.clone(),
+        Op::Filter { predicate } => shown(predicate),
+        Op::Project { exprs } => projection(node, exprs),
+        Op::Unnest => node.schema.fields().last().map_or_else(String::new, |f| format!("each of {}", f.name())),
+        Op::Aggregate(aggregate) => aggregation(node, aggregate),
+        Op::Join(join) => condition(node, join, graph),
+        Op::Union => format!("{} inputs", node.inputs.len()),
+    }
+}
+
+fn projection(node: &Node, exprs: &[PhysExpr]) -> String {
+    let columns = node.schema.fields().iter().zip(exprs).map(|(field, expr)| {
+        let expr = shown(expr);
+        if expr == *field.name() { expr } else { format!("{expr} AS {}", field.name()) }
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+fn aggregation(node: &Node, aggregate: &Aggregate) -> String {
+    let calls = aggregate.calls.iter().map(|call| {
+        let name = match call.function {
+            AggregateFunction::Count => "count",
+            AggregateFunction::Sum => "sum",
+            AggregateFunction::Avg => "avg",
+            AggregateFunction::Min => "min",
+            AggregateFunction::Max => "max",
+        };
+        let distinct = if call.distinct { "DISTINCT " } else { "" };
+        let arg = call.arg.as_ref().map_or_else(|| "*".to_owned(), shown);
+        let filter = call.filter.as_ref().map(|f| format!(" FILTER ({})", shown(f))).unwrap_or_default();
+        format!("{name}({distinct}{arg}){filter}")
+    });
+    let mut text = calls.collect::<Vec<_>>().join(", ");
+    if !aggregate.group.is_empty() {
+        let group: Vec<String> = aggregate.group.iter().map(shown).collect();
+        text = format!("{text} BY {}", group.join(", "));
+    }
+    if let Some(close) = aggregate.close {
+        text = format!("{text} AT CLOSE OF {}", node.schema.field(close).name());
+    }
+    text.trim_start().to_owned()
+}
+
+fn condition(node: &Node, join: &Join, graph: &Graph) -> String {
+    let name = |side: usize| node.inputs.get(side).and_then(|i| graph.nodes.get(*i)).map_or("", |n| n.key.as_str());
+    let kind = if join.kind == JoinKind::Left { "left" } else { "inner" };
+    let on: Vec<String> = join.on.iter().map(|(l, r)| format!("{}.{} = {}.{}", name(0), shown(l), name(1), shown(r))).collect();
+    let filter = join.filter.as_ref().map(|f| format!(" AND {}", shown(f))).unwrap_or_default();
+    format!("{kind} ON {}{filter}", on.join(" AND "))
+}
+
+/// An expression without the column numbers that DataFusion prints (`amount@2`).
+fn shown(expr: &PhysExpr) -> String {
+    let text = expr.to_string();
+    let mut answer = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if c == '@' && chars.peek().is_some_and(char::is_ascii_digit) {
+            while chars.peek().is_some_and(char::is_ascii_digit) {
+                chars.next();
+            }
+        } else {
+            answer.push(c);
+        }
+    }
+    answer
+}
+
+/// Changelog, key, state and time of a node's rows.
+fn facts(node: &Node) -> String {
+    let name = |i: usize| node.schema.fields().get(i).map_or("?", |f| f.name().as_str());
+    let mut facts = vec![match node.props.changelog {
+        Changelog::AppendOnly => "appends".to_owned(),
+        Changelog::Retracting => "retracts".to_owned(),
+    }];
+    if let Some(key) = &node.props.key {
+        let columns: Vec<&str> = key.iter().map(|i| name(*i)).collect();
+        facts.push(if columns.is_empty() { "one row".to_owned() } else { format!("key {}", columns.join(", ")) });
+    }
+    match &node.op {
+        Op::Aggregate(aggregate) if aggregate.close.is_some() => facts.push("state: open windows".to_owned()),
+        Op::Aggregate(_) => facts.push("state: a row a group".to_owned()),
+        Op::Join(_) => facts.push("state: both sides".to_owned()),
+        _ => {}
+    }
+    if let Some(time) = node.props.event_time {
+        facts.push(format!("watermark {}", name(time)));
+    }
+    if let Some(end) = node.props.window_end {
+        facts.push(format!("window {}", name(end)));
+    }
+    facts.join("; ")
+}
+
+/// Columns and types of a node, as `DESCRIBE` shows them.
+pub fn columns(schema: &datafusion::arrow::datatypes::Schema) -> Vec<(String, String)> {
+    schema.fields().iter().map(|f| (f.name().clone(), to_sql(f.data_type()))).collect()
+}
