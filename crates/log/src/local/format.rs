@@ -60,6 +60,6 @@ fn write(disk: &dyn Disk) -> io::Result<()> {
     let file = disk.create(TEMPORARY, text.len() as u64)?;
     file.write_at(0, &mut [IoSlice::new(text.as_bytes())])?;
     file.sync_data()?;
-    disk.rename(TEMPORARY, NAME)?;
-    disk.sync_dir()
+    // The folder is synced when the first chunk is made; a marker that is lost before is written again.
+    disk.rename(TEMPORARY, NAME)
 }

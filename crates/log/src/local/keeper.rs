@@ -92,7 +92,19 @@ fn seal(shared: &Shared, full: footer::Full) {
         return;
     }
     match footer::read(chunk) {
-        Ok(Some(sealed)) => shared.state.lock().sealed(chunk.number, &sealed),
+        Ok(Some(sealed)) => {
+            let cold = {
+                let mut state = shared.state.lock();
+                state.sealed(chunk.number, &sealed);
+                let older = state
+                    .chunks
+                    .range(..=chunk.number)
+                    .rev()
+                    .nth(shared.config.page_cached_chunks);
+                older.map(|(_, found)| Arc::clone(&found.chunk))
+            };
+            cold.inspect(|cold| cold.file.forget_cached());
+        }
         Ok(None) => tracing::warn!(chunk = chunk.number, "the footer does not read back"),
         Err(error) => tracing::warn!(chunk = chunk.number, %error, "cannot read a footer back"),
     }

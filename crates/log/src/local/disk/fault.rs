@@ -400,4 +400,6 @@ impl DiskFile for FaultFile {
                 .map_or(0, |at| at as u64 + 1))
         })
     }
+
+    fn forget_cached(&self) {}
 }

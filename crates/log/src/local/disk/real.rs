@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock};
 use rustix::io::{Errno, pwritev};
 
 use super::{Disk, DiskFile, DiskLock};
@@ -183,5 +183,10 @@ impl DiskFile for RealFile {
     fn data_end(&self) -> io::Result<u64> {
         // Preallocation does not move the end of the file: behind it nothing has been written.
         self.size()
+    }
+
+    fn forget_cached(&self) {
+        // Only a hint: where it is not taken, memory is recycled later.
+        let _ = fadvise(&self.0, 0, None, Advice::DontNeed);
     }
 }
