@@ -72,7 +72,7 @@ function options(props: Props, width: number, setAt: (at: number | null) => void
   return {
     width,
     height: HEIGHT_PX,
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
     scales: { x: { range: xRange }, y: { range: yRange } },
