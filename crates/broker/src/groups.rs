@@ -2,6 +2,7 @@
 //! answers to the clients that wait.
 
 mod admin;
+mod consumer;
 mod offsets;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use crate::Broker;
 use crate::config::BrokerConfig;
 
 pub use admin::{GroupListing, GroupView};
+pub(crate) use consumer::{assigned_partitions, subscribed_topics};
 pub use offsets::{CommitItem, GroupOffsets};
 
 /// All groups of this node. Groups without members and history are not kept.

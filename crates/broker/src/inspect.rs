@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 
 use headwater_base::{Offset, PartitionId, TopicId};
-use headwater_coord::groups::State;
+use headwater_coord::groups::{MemberDescription, State};
 use headwater_log::{Bound, Log, PartitionState};
 use headwater_record::{Record, records};
 
 use crate::Broker;
 use crate::counters::Flow;
 use crate::error::BrokerError;
-use crate::groups::GroupView;
+use crate::groups::{GroupView, assigned_partitions};
 use crate::topics::TopicRef;
 
 /// Bytes of one partition that are read to find its newest records.
@@ -56,9 +56,18 @@ pub struct GroupLag {
     pub id: String,
     pub state: State,
     pub protocol: String,
-    /// Client id and host of each member.
-    pub members: Vec<(String, String)>,
+    pub members: Vec<MemberView>,
     pub partitions: Vec<PartitionLag>,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberView {
+    pub id: String,
+    pub client_id: String,
+    pub host: String,
+    /// `topic/partition` of what the member reads; empty while the group rebalances or if it is no consumer.
+    pub assigned: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,11 +156,18 @@ impl Broker {
             .collect();
         let (state, protocol, members) = match self.describe_group(&id) {
             GroupView::Known(view) => {
-                let members = view
-                    .members
-                    .into_iter()
-                    .map(|member| (member.client_id, member.client_host));
-                (view.state, view.protocol, members.collect())
+                let consumers = view.protocol_type == "consumer";
+                let member = |member: MemberDescription| MemberView {
+                    assigned: match consumers {
+                        true => assigned_partitions(&member.assignment),
+                        false => Vec::new(),
+                    },
+                    id: member.member_id,
+                    client_id: member.client_id,
+                    host: member.client_host,
+                };
+                let members = view.members.into_iter().map(member).collect();
+                (view.state, view.protocol, members)
             }
             GroupView::Unknown => (State::Dead, String::new(), Vec::new()),
         };

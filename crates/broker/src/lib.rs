@@ -37,7 +37,7 @@ pub use fetch::{FetchItem, FetchOut, FetchRequest, Fetched};
 pub use groups::{CommitItem, GroupListing, GroupOffsets, GroupView};
 pub use headwater_log::PartitionState;
 pub use headwater_meta::{MetaError, Topic, configs};
-pub use inspect::{GroupLag, PartitionLag, PlacedRecord, TopicView};
+pub use inspect::{GroupLag, MemberView, PartitionLag, PlacedRecord, TopicView};
 pub use list_offsets::{FoundOffset, OffsetSpec};
 pub use produce::{Appended, Ticket};
 pub use topics::{LEADER_EPOCH, NewTopic, TopicRef};

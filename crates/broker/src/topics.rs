@@ -58,6 +58,13 @@ impl Broker {
         self.catalog.current()
     }
 
+    /// The topic of this name, internal ones included.
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.catalog.current().topic(name).cloned()
+    }
+
+    /// # Errors
+    /// There is no such topic.
     pub fn find_topic(&self, topic: &TopicRef) -> Result<Arc<Topic>, BrokerError> {
         topic.find(&self.catalog.current()).cloned()
     }

@@ -8,6 +8,7 @@ use headwater_coord::groups::{Committer, GroupError, State, group_id_ok};
 use crate::Broker;
 use crate::committed::{CommittedOffset, Place};
 use crate::error::BrokerError;
+use crate::groups::subscribed_topics;
 
 /// One offset to be committed.
 #[derive(Clone, Debug)]
@@ -159,42 +160,5 @@ impl Broker {
                 .collect()),
             _ => Err(BrokerError::NonEmptyGroup),
         }
-    }
-}
-
-/// The topics of a consumer's subscription: `version i16 | count i32 | (length i16, name)* | ...`; none if it is not one.
-fn subscribed_topics(metadata: &[u8]) -> Vec<String> {
-    use bytes::Buf;
-    let mut rest = metadata;
-    let mut topics = Vec::new();
-    let (Ok(_version), Ok(count)) = (rest.try_get_i16(), rest.try_get_i32()) else {
-        return topics;
-    };
-    for _ in 0..count {
-        let length = rest
-            .try_get_i16()
-            .ok()
-            .and_then(|length| usize::try_from(length).ok());
-        let Some((name, after)) = length.and_then(|length| rest.split_at_checked(length)) else {
-            break;
-        };
-        topics.push(String::from_utf8_lossy(name).into_owned());
-        rest = after;
-    }
-    topics
-}
-
-#[cfg(test)]
-mod tests {
-    use super::subscribed_topics;
-
-    #[test]
-    fn topics_of_a_subscription_are_read_and_garbage_is_none() {
-        let subscription = b"\0\x01\0\0\0\x02\0\x01a\0\x02bc\xff\xff\xff\xff";
-        assert_eq!(subscribed_topics(subscription), ["a", "bc"]);
-        for cut in 0..subscription.len() {
-            assert!(subscribed_topics(&subscription[..cut]).len() <= 2);
-        }
-        assert!(subscribed_topics(b"\0\0\x7f\xff\xff\xff").is_empty());
     }
 }

@@ -1,0 +1,121 @@
+//! Fetch, ListOffsets, and the views of the console.
+
+use super::*;
+
+#[tokio::test]
+async fn fetch_waits_for_data_and_is_woken_by_it() {
+    let bench = Bench::new();
+    bench.topic("t", 1, &[]).await;
+    let begun = std::time::Instant::now();
+    assert!(
+        bench
+            .get("t", 0, 1000, 50)
+            .await
+            .unwrap()
+            .batches
+            .is_empty()
+    );
+    assert!(begun.elapsed() >= Duration::from_millis(50));
+    let (fetched, _) = tokio::join!(bench.get("t", 0, 1000, 60_000), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        bench.put("t", batch(&[1])).await.unwrap();
+    });
+    assert_eq!(fetched.unwrap().state.durable_end, 1);
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn limits_cut_between_batches_but_the_first_batch_always_comes() {
+    let bench = Bench::new();
+    bench.topic("t", 1, &[]).await;
+    for _ in 0..5 {
+        bench.put("t", batch(&[1, 2])).await.unwrap();
+    }
+    let one = batch(&[1, 2]).len();
+    let count = async |max_bytes| bench.get("t", 0, max_bytes, 0).await.unwrap().batches.len();
+    assert_eq!(count(1).await, 1);
+    assert_eq!(count(one).await, 1);
+    assert_eq!(count(2 * one).await, 2);
+    assert_eq!(count(2 * one + 1).await, 2);
+    assert_eq!(count(1_000_000).await, 5);
+    let middle = bench.get("t", 3, one, 0).await.unwrap();
+    assert_eq!(
+        headwater_record::BatchHeader::parse(&middle.batches[0])
+            .unwrap()
+            .base_offset,
+        2,
+        "the batch that holds it"
+    );
+}
+
+#[tokio::test]
+async fn offsets_outside_are_errors_at_once() {
+    let bench = Bench::new();
+    bench.topic("t", 1, &[]).await;
+    bench.put("t", batch(&[1, 2, 3])).await.unwrap();
+    assert_eq!(bench.broker.delete_records("t", 0, 2).await, Ok(2));
+    for offset in [-1, 0, 1, 4] {
+        let refused = bench.get("t", offset, 1000, 60_000).await;
+        assert!(
+            matches!(
+                refused,
+                Err(BrokerError::OffsetOutOfRange {
+                    start: 2,
+                    end: 3,
+                    ..
+                })
+            ),
+            "{offset}"
+        );
+    }
+    assert!(bench.broker.delete_records("t", 0, 4).await.is_err());
+    assert_eq!(bench.broker.delete_records("t", 0, -1).await, Ok(3));
+    assert!(bench.get("t", 3, 1000, 0).await.unwrap().batches.is_empty());
+}
+
+#[tokio::test]
+async fn times_are_found_exact_to_the_record() {
+    let bench = Bench::new();
+    bench.topic("t", 1, &[]).await;
+    let find = async |spec| {
+        let found = bench
+            .broker
+            .list_offset(&named("t"), 0, -1, spec)
+            .await
+            .unwrap();
+        (found.offset, found.timestamp_ms)
+    };
+    assert_eq!(find(OffsetSpec::MaxTimestamp).await, (-1, -1));
+    bench.put("t", batch(&[1_000, 2_000, 3_000])).await.unwrap();
+    bench.put("t", batch(&[9_000, 5_000])).await.unwrap();
+    bench.put("t", batch(&[4_000])).await.unwrap();
+    assert_eq!(find(OffsetSpec::Earliest).await.0, 0);
+    assert_eq!(find(OffsetSpec::Latest).await.0, 6);
+    assert_eq!(find(OffsetSpec::Time(0)).await, (0, 1_000));
+    assert_eq!(find(OffsetSpec::Time(1_001)).await, (1, 2_000));
+    assert_eq!(find(OffsetSpec::Time(3_001)).await, (3, 9_000));
+    assert_eq!(find(OffsetSpec::Time(9_001)).await, (-1, -1));
+    assert_eq!(find(OffsetSpec::MaxTimestamp).await, (3, 9_000));
+}
+
+#[tokio::test]
+async fn the_newest_records_and_the_flow_are_shown() {
+    let bench = Bench::new();
+    bench.topic("t", 1, &[]).await;
+    for timestamp in 0..50 {
+        bench
+            .put("t", batch(&[timestamp, timestamp]))
+            .await
+            .unwrap();
+    }
+    let newest = bench.broker.newest_records("t", 3).await.unwrap();
+    let offsets: Vec<i64> = newest.iter().map(|placed| placed.record.offset).collect();
+    assert_eq!(offsets, [99, 98, 97]);
+    bench.get("t", 0, 1_000_000, 0).await.unwrap();
+    let view = &bench.broker.topic_views()[0];
+    assert_eq!(
+        (view.records(), view.flow.records_in, view.flow.records_out),
+        (100, 100, 100)
+    );
+    assert_eq!(view.flow.bytes_in, view.flow.bytes_out);
+}

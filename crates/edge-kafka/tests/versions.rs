@@ -1,0 +1,379 @@
+//! What is advertised is implemented: every version of every API gets an answer that its schema reads to the last byte.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Client, Node};
+use headwater_wire::messages as m;
+use headwater_wire::{KafkaString, Message, Request};
+
+fn s(text: &str) -> KafkaString {
+    text.to_owned().into()
+}
+
+/// Calls every version that is advertised with what `make` gives for it.
+async fn all_versions<R: Request>(
+    client: &mut Client,
+    spoken: &mut Vec<i16>,
+    make: impl Fn(i16) -> R,
+) {
+    let apis = client.call(3, &client_named()).await.api_keys;
+    let api = apis
+        .iter()
+        .find(|api| api.api_key == R::KEY)
+        .unwrap_or_else(|| panic!("{} is not advertised", R::NAME));
+    spoken.push(R::KEY);
+    for version in api.min_version..=api.max_version {
+        let id = client.send(version, &make(version)).await;
+        let frame = client
+            .frame()
+            .await
+            .unwrap_or_else(|| panic!("{} v{version}: closed", R::NAME));
+        let mut body = frame.clone();
+        let response_header =
+            headwater_wire::header::decode_response_header(&mut body, R::KEY, version).unwrap();
+        assert_eq!(response_header, id, "{} v{version}", R::NAME);
+        R::Response::read_from(&mut body, version)
+            .unwrap_or_else(|error| panic!("{} v{version}: {error}", R::NAME));
+        assert!(
+            body.is_empty(),
+            "{} v{version}: {} bytes left over",
+            R::NAME,
+            body.len()
+        );
+    }
+}
+
+fn client_named() -> m::ApiVersionsRequestData {
+    m::ApiVersionsRequestData {
+        client_software_name: s("test"),
+        client_software_version: s("1"),
+        ..Default::default()
+    }
+}
+
+async fn prepare(client: &mut Client) {
+    let topic = m::create_topics_request::CreatableTopic {
+        name: s("t"),
+        num_partitions: 2,
+        replication_factor: 1,
+        ..Default::default()
+    };
+    let made = client
+        .call(
+            7,
+            &m::CreateTopicsRequestData {
+                topics: vec![topic],
+                ..Default::default()
+            },
+        )
+        .await;
+    assert_eq!(made.topics[0].error_code, 0);
+}
+
+#[tokio::test]
+async fn every_advertised_version_is_answered_to_the_last_byte() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    prepare(&mut client).await;
+    let mut spoken = Vec::new();
+    data_apis(&mut client, &mut spoken).await;
+    group_apis(&mut client, &mut spoken).await;
+    admin_apis(&mut client, &mut spoken).await;
+    let mut advertised: Vec<i16> = client
+        .call(0, &client_named_v0())
+        .await
+        .api_keys
+        .iter()
+        .map(|api| api.api_key)
+        .collect();
+    spoken.sort_unstable();
+    advertised.sort_unstable();
+    assert_eq!(spoken, advertised, "an API without a line in this test");
+    node.stop().await;
+}
+
+fn client_named_v0() -> m::ApiVersionsRequestData {
+    m::ApiVersionsRequestData::default()
+}
+
+async fn data_apis(client: &mut Client, spoken: &mut Vec<i16>) {
+    use m::fetch_request::{FetchPartition, FetchTopic};
+    use m::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+    use m::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+    use m::produce_request::{PartitionProduceData, TopicProduceData};
+    all_versions(client, spoken, |_| client_named()).await;
+    let named = |version: i16, from: i16| if version >= from { s("") } else { s("t") };
+    all_versions(client, spoken, |version| m::ProduceRequestData {
+        acks: -1,
+        topic_data: vec![TopicProduceData {
+            name: named(version, 13),
+            partition_data: vec![PartitionProduceData {
+                index: 0,
+                records: Some(bytes::Bytes::from_static(b"x")),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |version| m::FetchRequestData {
+        max_bytes: 1000,
+        topics: vec![FetchTopic {
+            topic: named(version, 13),
+            partitions: vec![FetchPartition {
+                partition_max_bytes: 1000,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::ListOffsetsRequestData {
+        replica_id: -1,
+        topics: vec![ListOffsetsTopic {
+            name: s("t"),
+            partitions: vec![ListOffsetsPartition {
+                timestamp: -1,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::OffsetForLeaderEpochRequestData {
+        topics: vec![OffsetForLeaderTopic {
+            topic: s("t"),
+            partitions: vec![OffsetForLeaderPartition::default()],
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::InitProducerIdRequestData::default()).await;
+    let wanted = || m::metadata_request::MetadataRequestTopic {
+        name: Some(s("t")),
+        ..Default::default()
+    };
+    all_versions(client, spoken, |_| m::MetadataRequestData {
+        topics: Some(vec![wanted()]),
+        ..Default::default()
+    })
+    .await;
+}
+
+async fn group_apis(client: &mut Client, spoken: &mut Vec<i16>) {
+    use m::offset_fetch_request::{
+        OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    };
+    all_versions(client, spoken, |version| match version {
+        4.. => m::FindCoordinatorRequestData {
+            coordinator_keys: vec![s("g")],
+            ..Default::default()
+        },
+        _ => m::FindCoordinatorRequestData {
+            key: s("g"),
+            ..Default::default()
+        },
+    })
+    .await;
+    all_versions(client, spoken, |_| m::JoinGroupRequestData {
+        group_id: s("g"),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        protocol_type: s("consumer"),
+        member_id: s("nobody"),
+        protocols: vec![m::join_group_request::JoinGroupRequestProtocol {
+            name: s("range"),
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::SyncGroupRequestData {
+        group_id: s("g"),
+        member_id: s("m"),
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::HeartbeatRequestData {
+        group_id: s("g"),
+        member_id: s("m"),
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |version| match version {
+        3.. => m::LeaveGroupRequestData {
+            group_id: s("g"),
+            members: vec![Default::default()],
+            ..Default::default()
+        },
+        _ => m::LeaveGroupRequestData {
+            group_id: s("g"),
+            member_id: s("m"),
+            ..Default::default()
+        },
+    })
+    .await;
+    all_versions(client, spoken, |version| m::OffsetCommitRequestData {
+        group_id: s("g"),
+        topics: vec![m::offset_commit_request::OffsetCommitRequestTopic {
+            name: if version >= 10 { s("") } else { s("t") },
+            partitions: vec![Default::default()],
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |version| match version {
+        8.. => {
+            let name = if version >= 10 { s("") } else { s("t") };
+            let topics = Some(vec![OffsetFetchRequestTopics {
+                name,
+                partition_indexes: vec![0, 7],
+                ..Default::default()
+            }]);
+            let asked = OffsetFetchRequestGroup {
+                group_id: s("g"),
+                topics,
+                ..Default::default()
+            };
+            let all = OffsetFetchRequestGroup {
+                group_id: s("g"),
+                topics: None,
+                ..Default::default()
+            };
+            m::OffsetFetchRequestData {
+                groups: vec![asked, all],
+                ..Default::default()
+            }
+        }
+        _ => {
+            let topics = Some(vec![OffsetFetchRequestTopic {
+                name: s("t"),
+                partition_indexes: vec![0],
+                ..Default::default()
+            }]);
+            m::OffsetFetchRequestData {
+                group_id: s("g"),
+                topics,
+                ..Default::default()
+            }
+        }
+    })
+    .await;
+    all_versions(client, spoken, |_| m::ListGroupsRequestData::default()).await;
+    all_versions(client, spoken, |_| m::DescribeGroupsRequestData {
+        groups: vec![s("g"), s("none")],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::OffsetDeleteRequestData {
+        group_id: s("g"),
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::DeleteGroupsRequestData {
+        groups_names: vec![s("g")],
+        ..Default::default()
+    })
+    .await;
+}
+
+async fn admin_apis(client: &mut Client, spoken: &mut Vec<i16>) {
+    all_versions(client, spoken, |version| m::CreateTopicsRequestData {
+        topics: vec![m::create_topics_request::CreatableTopic {
+            name: s(&format!("made-{version}")),
+            num_partitions: 1,
+            replication_factor: 1,
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |version| match version {
+        6.. => m::DeleteTopicsRequestData {
+            topics: vec![m::delete_topics_request::DeleteTopicState {
+                name: Some(s("made-6")),
+                ..Default::default()
+            }],
+            ..Default::default()
+        },
+        _ => m::DeleteTopicsRequestData {
+            topic_names: vec![s(&format!("made-{version}"))],
+            ..Default::default()
+        },
+    })
+    .await;
+    all_versions(client, spoken, |_| m::DeleteRecordsRequestData {
+        topics: vec![m::delete_records_request::DeleteRecordsTopic {
+            name: s("t"),
+            partitions: vec![Default::default()],
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |version| m::CreatePartitionsRequestData {
+        topics: vec![m::create_partitions_request::CreatePartitionsTopic {
+            name: s("t"),
+            count: 3 + i32::from(version),
+            assignments: None,
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    let resources = [(2, "t"), (4, "1"), (8, "1"), (2, "none")];
+    all_versions(client, spoken, |_| m::DescribeConfigsRequestData {
+        resources: resources
+            .iter()
+            .map(
+                |(kind, name)| m::describe_configs_request::DescribeConfigsResource {
+                    resource_type: *kind,
+                    resource_name: s(name),
+                    configuration_keys: None,
+                    ..Default::default()
+                },
+            )
+            .collect(),
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::AlterConfigsRequestData {
+        resources: vec![m::alter_configs_request::AlterConfigsResource {
+            resource_type: 2,
+            resource_name: s("t"),
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::IncrementalAlterConfigsRequestData {
+        resources: vec![m::incremental_alter_configs_request::AlterConfigsResource {
+            resource_type: 4,
+            resource_name: s("1"),
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::DescribeLogDirsRequestData {
+        topics: None,
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::DescribeClusterRequestData {
+        endpoint_type: 1,
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::DescribeTopicPartitionsRequestData {
+        response_partition_limit: 2,
+        ..Default::default()
+    })
+    .await;
+}
