@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, new_empty_array, new_null_array,
+};
 use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -132,6 +134,13 @@ pub(crate) fn as_mask(column: &ArrayRef) -> Result<BooleanArray, String> {
 }
 
 fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef, String> {
+    if rows.num_rows() == 0 {
+        // A constant that fails would fail here too, with no row to blame.
+        let data_type = expr.data_type(&rows.schema());
+        return data_type
+            .map(|t| new_empty_array(&t))
+            .map_err(|e| e.strip_backtrace());
+    }
     let value = expr
         .evaluate(rows)
         .and_then(|value| value.into_array(rows.num_rows()));
@@ -164,7 +173,7 @@ fn narrow(
                 if one.rows.is_none_or(|wanted| is_true(wanted, start)) {
                     failed.push((start, message));
                 }
-                parts.push(datafusion::arrow::array::new_null_array(&data_type, 1));
+                parts.push(new_null_array(&data_type, 1));
             }
         }
     }

@@ -14,6 +14,8 @@ mod eval;
 mod frames;
 mod join;
 mod keys;
+#[cfg(test)]
+mod law;
 mod stateless;
 #[cfg(test)]
 mod testing;

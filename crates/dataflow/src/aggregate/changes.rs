@@ -1,8 +1,8 @@
 //! The net changes of a step: each touched group's row before against its row after.
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use datafusion::arrow::compute::kernels::cmp::not_distinct;
-use datafusion::arrow::compute::{concat, interleave};
+use datafusion::arrow::compute::{concat, interleave, take};
 
 use super::Aggregate;
 use super::accumulator::{Accumulator, Values};
@@ -147,18 +147,15 @@ impl Aggregate {
         new: &Computed,
         ctx: &mut StepContext,
     ) -> Result<Option<Delta>, String> {
-        let old_at = Places::of(&old.groups, self.groups.bound());
-        let new_at = Places::of(&new.groups, self.groups.bound());
-        let same = unchanged(touched, old, new, &old_at, &new_at)?;
-        let mut changes = Vec::new();
-        for (at, group) in touched.iter().enumerate() {
-            let (before, after) = (old_at.get(*group), new_at.get(*group));
-            self.report(
-                *group,
-                before.map(|b| old.failed(b)),
-                after.map(|a| new.failed(a)),
-                ctx,
-            )?;
+        let places = places(touched, old, new);
+        let same = unchanged(&places, old, new)?;
+        let mut changes = Vec::with_capacity(2 * touched.len());
+        for (at, (before, after)) in places.into_iter().enumerate() {
+            let failed = (
+                before.is_some_and(|b| old.failed(b)),
+                after.is_some_and(|a| new.failed(a)),
+            );
+            self.report(touched[at], failed, ctx)?;
             let before = before.filter(|b| !old.failed(*b));
             let after = after.filter(|a| !new.failed(*a));
             match (before, after) {
@@ -239,15 +236,13 @@ impl Aggregate {
         })
     }
 
-    /// Tells when a group's row begins or ends to be withheld.
+    /// Tells when a group's row begins or ends to be withheld: whether it was, and whether it is.
     fn report(
         &self,
         group: u32,
-        before: Option<bool>,
-        after: Option<bool>,
+        (before, holds): (bool, bool),
         ctx: &mut StepContext,
     ) -> Result<(), String> {
-        let (before, holds) = (before.unwrap_or(false), after.unwrap_or(false));
         if before != holds {
             let at = ErrorAt::Withheld {
                 key: self.group_text(group)?,
@@ -290,7 +285,7 @@ impl Aggregate {
         let new = compute(&self.accumulators, groups)?;
         let mut changes = Vec::new();
         for (at, group) in new.groups.iter().enumerate() {
-            self.report(*group, None, Some(new.failed(at)), ctx)?;
+            self.report(*group, (false, new.failed(at)), ctx)?;
             if !new.failed(at) {
                 changes.push(Change {
                     kind: RowKind::Insert,
@@ -308,51 +303,53 @@ impl Aggregate {
     }
 }
 
-/// Where each group stands in a list.
-struct Places(Vec<u32>);
-
-impl Places {
-    fn of(groups: &[u32], bound: usize) -> Self {
-        let mut places = vec![u32::MAX; bound];
-        (0..)
-            .zip(groups)
-            .for_each(|(at, group)| places[*group as usize] = at);
-        Self(places)
-    }
-
-    fn get(&self, group: u32) -> Option<usize> {
-        let at = self.0[group as usize];
-        (at != u32::MAX).then_some(at as usize)
-    }
+/// For each touched group, where its old and new rows stand. Both lists are in the order of `touched`, with gaps.
+fn places(touched: &[u32], old: &Computed, new: &Computed) -> Vec<(Option<usize>, Option<usize>)> {
+    let (mut before, mut after) = (0, 0);
+    let next = |groups: &[u32], at: &mut usize, group: u32| {
+        let there = groups.get(*at) == Some(&group);
+        *at += usize::from(there);
+        there.then(|| *at - 1)
+    };
+    let of = |group: &u32| {
+        (
+            next(&old.groups, &mut before, *group),
+            next(&new.groups, &mut after, *group),
+        )
+    };
+    touched.iter().map(of).collect()
 }
 
 /// For each touched group, whether it has the same values before and after.
 fn unchanged(
-    touched: &[u32],
+    places: &[(Option<usize>, Option<usize>)],
     old: &Computed,
     new: &Computed,
-    old_at: &Places,
-    new_at: &Places,
 ) -> Result<Vec<bool>, String> {
-    let mut same = vec![false; touched.len()];
-    let both = touched
+    let mut same = vec![false; places.len()];
+    let both = places
         .iter()
         .enumerate()
-        .filter_map(|(at, g)| Some((at, old_at.get(*g)?, new_at.get(*g)?)));
+        .filter_map(|(at, (before, after))| Some((at, (*before)?, (*after)?)));
     let both: Vec<(usize, usize, usize)> = both.collect();
     if both.is_empty() {
         return Ok(same);
     }
-    let before =
-        datafusion::arrow::array::UInt32Array::from_iter_values(both.iter().map(|b| b.1 as u32));
-    let after =
-        datafusion::arrow::array::UInt32Array::from_iter_values(both.iter().map(|b| b.2 as u32));
     both.iter().for_each(|(at, _, _)| same[*at] = true);
+    let aligned = |of: fn(&(usize, usize, usize)) -> usize, rows: usize| {
+        both.len() == rows && both.iter().enumerate().all(|(at, b)| of(b) == at)
+    };
+    let as_they_are = aligned(|b| b.1, old.groups.len()) && aligned(|b| b.2, new.groups.len());
+    let before = UInt32Array::from_iter_values(both.iter().map(|b| b.1 as u32));
+    let after = UInt32Array::from_iter_values(both.iter().map(|b| b.2 as u32));
     for (old, new) in old.columns.iter().zip(&new.columns) {
-        let take = datafusion::arrow::compute::take;
-        let (a, b) = (take(old, &before, None), take(new, &after, None));
-        let (a, b) = (a.map_err(|e| e.to_string())?, b.map_err(|e| e.to_string())?);
-        let equal: BooleanArray = not_distinct(&a, &b).map_err(|e| e.to_string())?;
+        let equal = match as_they_are {
+            true => not_distinct(old, new),
+            false => {
+                take(old, &before, None).and_then(|a| not_distinct(&a, &take(new, &after, None)?))
+            }
+        };
+        let equal: BooleanArray = equal.map_err(|e| e.to_string())?;
         both.iter()
             .zip(equal.values())
             .for_each(|((at, _, _), equal)| same[*at] &= equal);

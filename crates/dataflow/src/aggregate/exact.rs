@@ -3,9 +3,11 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use datafusion::arrow::array::builder::NullBufferBuilder;
 use datafusion::arrow::array::{
     ArrayRef, AsArray, Decimal128Array, Float64Array, Int64Array, UInt64Array,
 };
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, UInt64Type, i256};
 
 use super::accumulator::{Accumulator, Rows, Values};
@@ -93,7 +95,8 @@ impl ExactSum {
     fn result(&self, group: usize) -> Option<i128> {
         let sum = self.sum(group)?;
         match (self.average, &self.arg, &self.returns) {
-            (false, _, _) => Some(sum),
+            // Averages as floats are divided last, from the exact sum.
+            (false, _, _) | (_, _, DataType::Float64) => Some(sum),
             (true, DataType::Decimal128(_, from), DataType::Decimal128(_, to)) => {
                 let power =
                     10i128.checked_pow(u32::try_from(i32::from(*to) - i32::from(*from)).ok()?)?;
@@ -106,14 +109,35 @@ impl ExactSum {
         }
     }
 
-    fn average_as_float(&self, group: usize) -> Option<f64> {
-        let sum = self.sum(group)?;
-        let by = if self.average {
-            self.counts[group] as f64
-        } else {
-            1.0
-        };
-        Some(sum as f64 / by)
+    /// Results as the column that they return in.
+    fn array(&self, values: Vec<i128>, groups: &[u32], nulls: Option<NullBuffer>) -> ArrayRef {
+        match &self.returns {
+            DataType::Int64 => Arc::new(Int64Array::new(
+                values.into_iter().map(|v| v as i64).collect(),
+                nulls,
+            )),
+            DataType::UInt64 => Arc::new(UInt64Array::new(
+                values.into_iter().map(|v| v as u64).collect(),
+                nulls,
+            )),
+            DataType::Float64 => {
+                let by = |group: u32| {
+                    if self.average {
+                        self.counts[group as usize].max(1) as f64
+                    } else {
+                        1.0
+                    }
+                };
+                let floats = values
+                    .iter()
+                    .zip(groups)
+                    .map(|(sum, group)| *sum as f64 / by(*group));
+                Arc::new(Float64Array::new(floats.collect(), nulls))
+            }
+            other => {
+                Arc::new(Decimal128Array::new(values.into(), nulls).with_data_type(other.clone()))
+            }
+        }
     }
 }
 
@@ -158,48 +182,38 @@ impl Accumulator for ExactSum {
     }
 
     fn values(&self, groups: &[u32]) -> Result<Values, String> {
-        let groups: Vec<usize> = groups.iter().map(|g| *g as usize).collect();
-        let there = |g: &usize| self.counts[*g] > 0;
-        if self.returns == DataType::Float64 {
-            let values = groups
-                .iter()
-                .map(|g| there(g).then(|| self.average_as_float(*g)).flatten());
-            let array: Float64Array = values.collect();
-            return Ok(Values {
-                array: Arc::new(array),
-                failed: failures(&groups, |g| there(g) && self.sum(*g).is_none()),
-            });
+        let limit = match self.returns {
+            DataType::Decimal128(precision, _) => 10i128.pow(u32::from(precision)) - 1,
+            DataType::Int64 => i128::from(i64::MAX),
+            DataType::UInt64 => i128::from(u64::MAX),
+            _ => i128::MAX,
+        };
+        let least = if self.returns == DataType::UInt64 {
+            0
+        } else {
+            -limit
+        };
+        let mut values = Vec::with_capacity(groups.len());
+        let mut nulls = NullBufferBuilder::new(groups.len());
+        let mut failed = Vec::new();
+        for (at, group) in groups.iter().map(|g| *g as usize).enumerate() {
+            let there = self.counts[group] > 0;
+            let value = if there {
+                self.result(group).filter(|v| (least..=limit).contains(v))
+            } else {
+                None
+            };
+            nulls.append(value.is_some());
+            values.push(value.unwrap_or_default());
+            if there && value.is_none() {
+                failed.resize(groups.len(), false);
+                failed[at] = true;
+            }
         }
-        let fits = |value: &i128| match self.returns {
-            DataType::Int64 => i64::try_from(*value).is_ok(),
-            DataType::UInt64 => u64::try_from(*value).is_ok(),
-            DataType::Decimal128(precision, _) => {
-                value.unsigned_abs() < 10u128.pow(u32::from(precision))
-            }
-            _ => false,
-        };
-        let value = |g: &usize| there(g).then(|| self.result(*g).filter(fits)).flatten();
-        let array: ArrayRef = match &self.returns {
-            DataType::Int64 => Arc::new(
-                groups
-                    .iter()
-                    .map(|g| value(g).map(|v| v as i64))
-                    .collect::<Int64Array>(),
-            ),
-            DataType::UInt64 => Arc::new(
-                groups
-                    .iter()
-                    .map(|g| value(g).map(|v| v as u64))
-                    .collect::<UInt64Array>(),
-            ),
-            other => {
-                let array: Decimal128Array = groups.iter().map(value).collect();
-                Arc::new(array.with_data_type(other.clone()))
-            }
-        };
+        let array = self.array(values, groups, nulls.finish());
         Ok(Values {
             array,
-            failed: failures(&groups, |g| there(g) && value(g).is_none()),
+            failed: (!failed.is_empty()).then_some(failed),
         })
     }
 
@@ -219,9 +233,4 @@ impl Accumulator for ExactSum {
         self.wraps = get_all(from)?;
         Ok(())
     }
-}
-
-fn failures(groups: &[usize], failed: impl Fn(&usize) -> bool) -> Option<Vec<bool>> {
-    let failed: Vec<bool> = groups.iter().map(failed).collect();
-    failed.contains(&true).then_some(failed)
 }

@@ -1,0 +1,257 @@
+//! The law, as a property of random graphs, rows and cuts: a view's rows are the batch answer over the same rows, its changelog adds up, and a
+//! restored dataflow goes on exactly as the first one would have.
+#![allow(clippy::unwrap_used)]
+
+use datafusion::arrow::record_batch::RecordBatch;
+use headwater_sql::graph::{Changelog, Graph, JoinKind};
+use proptest::prelude::*;
+
+use crate::testing::*;
+use crate::{Dataflow, Delta, consolidate};
+
+/// One thing that happens to a relation: a row comes, or one that is there goes (the number picks it).
+#[derive(Clone, Debug)]
+struct Event {
+    right: bool,
+    row: Row,
+    goes: Option<usize>,
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let text = prop_oneof![
+        "[ab]{0,2}",
+        Just("a longer text that is not short".to_owned())
+    ];
+    (
+        proptest::option::weighted(0.9, -3i64..6),
+        proptest::option::weighted(0.85, text),
+        // Quarters add up exactly, so that the order of a batch sum does not show.
+        proptest::option::weighted(0.8, (-40i32..40).prop_map(|q| f64::from(q) / 4.0)),
+        proptest::option::weighted(0.8, -500i128..500),
+        proptest::option::weighted(0.9, (0i64..8).prop_map(|m| m * 1_000_000)),
+    )
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let goes = proptest::option::weighted(0.35, 0usize..1000);
+    let event =
+        (any::<bool>(), row(), goes).prop_map(|(right, row, goes)| Event { right, row, goes });
+    prop::collection::vec(event, 0..120)
+}
+
+/// The events as changes, and the rows that are left in the end.
+fn play(events: &[Event]) -> (Vec<(bool, (Row, bool))>, [Vec<Row>; 2]) {
+    let mut live = [Vec::new(), Vec::new()];
+    let mut changes = Vec::new();
+    for event in events {
+        let rows = &mut live[usize::from(event.right)];
+        match event.goes {
+            Some(pick) if !rows.is_empty() => {
+                let gone: Row = rows.swap_remove(pick % rows.len());
+                changes.push((event.right, (gone, false)));
+            }
+            _ => {
+                rows.push(event.row.clone());
+                changes.push((event.right, (event.row.clone(), true)));
+            }
+        }
+    }
+    (changes, live)
+}
+
+/// One step's input: runs of the same relation as one delta each.
+fn deltas(changes: &[(bool, (Row, bool))]) -> Vec<(&'static str, Vec<Delta>)> {
+    let runs = changes.chunk_by(|a, b| a.0 == b.0);
+    runs.map(|run| {
+        let rows: Vec<(Row, bool)> = run.iter().map(|c| c.1.clone()).collect();
+        (if run[0].0 { "r" } else { "l" }, vec![delta(&rows)])
+    })
+    .collect()
+}
+
+fn hold(graph: &Graph, sql: &str, events: &[Event], step_rows: usize, restart_at: usize) {
+    let (changes, live) = play(events);
+    let mut running = Dataflow::new(graph).unwrap();
+    let mut other: Option<Dataflow> = None;
+    let (mut view, mut net) = (View::default(), View::default());
+    // A step without rows at the end: it must change nothing but what starts with nothing.
+    let steps = changes
+        .chunks(step_rows)
+        .chain(std::iter::once(&changes[..0]));
+    for (number, step) in steps.enumerate() {
+        if number == restart_at {
+            other = Some(reborn(graph, &running));
+        }
+        let mut ctx = context();
+        let out = running.step(deltas(step), &mut ctx).unwrap();
+        assert!(ctx.errors.is_empty(), "{:?}", ctx.errors);
+        if let Some(other) = &mut other {
+            let same = other.step(deltas(step), &mut context()).unwrap();
+            assert_eq!(format!("{out:?}"), format!("{same:?}"), "after a restart");
+        }
+        view.apply(&out);
+        net.apply(
+            &consolidate(&out, None)
+                .unwrap()
+                .into_iter()
+                .collect::<Vec<_>>(),
+        );
+        assert_eq!(view, net, "consolidated changes lead to the same rows");
+    }
+    let tables: [(&str, RecordBatch); 2] = [("l", rows(&live[0])), ("r", rows(&live[1]))];
+    assert_eq!(view, batch_answer(sql, &tables), "{sql}");
+}
+
+const CALLS: &[&str] = &[
+    "count|",
+    "count|s",
+    "sum|cast(k as decimal(38,0))",
+    "sum|f",
+    "sum|d",
+    "avg|f",
+    "avg|d",
+    "min|s",
+    "max|s",
+    "min|k",
+    "max|f",
+    "min|d",
+    "max|t",
+    "count|s|distinct",
+    "count|k|distinct|f > 0",
+    "sum|d|distinct",
+    "sum|f||k > 1",
+    "max|k > 2",
+];
+
+const CALLS_SQL: &str = "count(*), count(s), sum(cast(k as decimal(38,0))), sum(f), sum(d), avg(f), avg(d), min(s), max(s), min(k), max(f), \
+    min(d), max(t), count(distinct s), count(distinct k) filter (where f > 0), sum(distinct d), sum(f) filter (where k > 1), max(k > 2)";
+
+/// Graph number `which` over `l` and `r`, and its SQL.
+fn case(which: usize, changelog: Changelog) -> (Graph, String) {
+    let mut b = Builder::default();
+    let l = b.relation("l", row_schema(), changelog);
+    let kind = if which % 2 == 0 {
+        JoinKind::Inner
+    } else {
+        JoinKind::Left
+    };
+    let word = if which % 2 == 0 { "join" } else { "left join" };
+    let sql = match which / 2 {
+        0 => {
+            let f = b.filter(l, "k > 0 or s is null");
+            b.project(
+                f,
+                &[
+                    ("k + 1", "a"),
+                    ("upper(s)", "b"),
+                    ("case when f > 0 then f end", "c"),
+                ],
+            );
+            "select k + 1, upper(s), case when f > 0 then f end from l where k > 0 or s is null"
+                .to_owned()
+        }
+        1 => {
+            let group: &[&str] = if which % 2 == 0 { &["k"] } else { &["s", "t"] };
+            b.aggregate(l, group, CALLS, None);
+            let group = group.join(", ");
+            format!("select {group}, {CALLS_SQL} from l group by {group}")
+        }
+        2 => {
+            let r = b.relation("r", row_schema(), changelog);
+            let u = if which % 2 == 0 {
+                b.union(vec![l, r, l])
+            } else {
+                b.filter(l, "k <> 2")
+            };
+            b.aggregate(u, &[], CALLS, None);
+            let from = [
+                "(select * from l union all select * from r union all select * from l)",
+                "(select * from l where k <> 2)",
+            ];
+            format!("select {CALLS_SQL} from {}", from[which % 2])
+        }
+        3 => {
+            let r = b.relation("r", row_schema(), changelog);
+            b.join(kind, [l, r], &[("k", "k")], None);
+            format!("select * from l {word} r on l.k = r.k")
+        }
+        4 => {
+            let r = b.relation("r", row_schema(), changelog);
+            b.join(kind, [l, r], &[("s", "s"), ("k", "k")], Some("f > f_r"));
+            format!("select * from l {word} r on l.s = r.s and l.k = r.k and l.f > r.f")
+        }
+        5 => {
+            let same = b.relation("l", row_schema(), changelog);
+            b.join(kind, [l, same], &[("k", "k + 1")], Some("t <= t_r"));
+            format!("select * from l {word} l as m on l.k = m.k + 1 and l.t <= m.t")
+        }
+        6 => {
+            let r = b.relation("r", row_schema(), changelog);
+            let j = b.join(kind, [l, r], &[("k", "k")], None);
+            let p = b.project(
+                j,
+                &[
+                    ("k", "k"),
+                    ("s_r", "s"),
+                    ("f", "f"),
+                    ("d_r", "d"),
+                    ("t", "t"),
+                ],
+            );
+            b.aggregate(p, &["k"], CALLS, None);
+            format!(
+                "select k, {CALLS_SQL} from (select l.k, r.s, l.f, r.d, l.t from l {word} r on l.k = r.k) group by k"
+            )
+        }
+        7 => {
+            let r = b.relation("r", row_schema(), changelog);
+            let first = b.join(kind, [l, r], &[("k", "k")], Some("f < f_r"));
+            let table = b.aggregate(r, &["s"], &["count|", "max|k"], None);
+            b.join(JoinKind::Left, [first, table], &[("s", "g0")], None);
+            format!(
+                "select * from l {word} r on l.k = r.k and l.f < r.f \
+                left join (select s, count(*), max(k) from r group by s) as g on l.s = g.s"
+            )
+        }
+        _ => {
+            let inner = b.aggregate(l, &["k", "s"], &["count|", "sum|f", "min|t", "max|d"], None);
+            let p = b.project(
+                inner,
+                &[
+                    ("a0", "k"),
+                    ("g1", "s"),
+                    ("a1", "f"),
+                    ("a3", "d"),
+                    ("a2", "t"),
+                ],
+            );
+            b.aggregate(p, &["s"], CALLS, None);
+            format!(
+                "select s, {CALLS_SQL} from (select count(*) as k, s, sum(f) as f, max(d) as d, min(t) as t \
+                from l group by l.k, s) group by s"
+            )
+        }
+    };
+    (b.graph(), sql)
+}
+
+const CASES: usize = 18;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn views_are_the_batch_answer(
+        which in 0..CASES,
+        retracts in any::<bool>(),
+        (events, step_rows, restart_at) in (events(), prop_oneof![Just(1usize), Just(7), Just(1000)], 0usize..20),
+    ) {
+        let changelog = if retracts { Changelog::Retracting } else { Changelog::AppendOnly };
+        let mut events = events;
+        if !retracts {
+            events.iter_mut().for_each(|e| e.goes = None);
+        }
+        let (graph, sql) = case(which, changelog);
+        hold(&graph, &sql, &events, step_rows, restart_at);
+    }
+}
