@@ -307,6 +307,62 @@ async fn nothing_is_lost_or_doubled_when_the_server_is_killed() {
 }
 
 #[tokio::test]
+async fn connections_are_encrypted_as_the_url_says() {
+    let server = Postgres::start_with_tls().unwrap();
+    let open = async |query: String| {
+        let options =
+            try_options(&[("url", "${PG_URL}"), ("table", "spend")], &spend(), &[]).unwrap();
+        let url = format!("{}{query}", server.url());
+        let mut sink = PostgresSink::new(
+            "tls".into(),
+            options,
+            spend(),
+            Arc::new(move |_| Some(url.clone())),
+        );
+        let opened = sink.open().await.map(|_| ());
+        let encrypted = server.sql("SELECT bool_or(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'headwater'");
+        drop(sink);
+        // The server notices the end of a connection a moment later.
+        while server
+            .sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'headwater'")
+            .unwrap()
+            != "0"
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        opened.map(|()| encrypted.unwrap())
+    };
+    let authority = server.authority().display().to_string();
+    assert_eq!(open("?sslmode=disable".into()).await.unwrap(), "f");
+    assert_eq!(open(String::new()).await.unwrap(), "t");
+    assert_eq!(open("?sslmode=require".into()).await.unwrap(), "t");
+    assert_eq!(
+        open(format!("?sslmode=verify-full&sslrootcert={authority}"))
+            .await
+            .unwrap(),
+        "t"
+    );
+    let unknown = open("?sslmode=verify-full".into()).await.unwrap_err();
+    assert!(unknown.to_string().contains("certificate"), "{unknown}");
+    let plain = Postgres::start().unwrap();
+    let url = format!("{}?sslmode=require", plain.url());
+    let options = try_options(&[("url", "${PG_URL}"), ("table", "spend")], &spend(), &[]).unwrap();
+    let refused = PostgresSink::new(
+        "tls".into(),
+        options,
+        spend(),
+        Arc::new(move |_| Some(url.clone())),
+    )
+    .open()
+    .await
+    .unwrap_err();
+    assert!(
+        refused.to_string().contains("does not support TLS"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn options_are_checked_before_anything_is_opened() {
     let message = |list: &[(&str, &str)]| {
         try_options(list, &spend(), &["card"])

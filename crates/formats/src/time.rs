@@ -53,11 +53,11 @@ fn parse_fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     if len == 0 {
         return None;
     }
-    let mut micros = 0;
-    for place in 0..6 {
-        let digit = if place < len { digits[place] - b'0' } else { 0 };
-        micros = micros * 10 + i64::from(digit);
-    }
+    let places = digits[..len]
+        .iter()
+        .map(|b| i64::from(b - b'0'))
+        .chain(std::iter::repeat(0));
+    let micros = places.take(6).fold(0, |micros, digit| micros * 10 + digit);
     Some((micros, &digits[len..]))
 }
 

@@ -22,27 +22,52 @@ pub struct Postgres {
     port: u16,
     server: Option<Child>,
     as_postgres: bool,
+    /// Settings beyond the usual ones.
+    settings: Vec<String>,
 }
 
 impl Postgres {
     /// Makes a cluster and starts it. `Err` says what is missing.
     pub fn start() -> Result<Self, String> {
+        let mut server = Self::prepare()?;
+        server.init()?;
+        server.restart()?;
+        Ok(server)
+    }
+
+    /// The same, with encryption offered; the authority of its certificate is in [`Postgres::authority`].
+    pub fn start_with_tls() -> Result<Self, String> {
+        let mut server = Self::prepare()?;
+        let made = crate::tls::certificates(server.dir.path())?;
+        let files = [
+            ("ssl_cert_file", &made.certificate),
+            ("ssl_key_file", &made.key),
+        ];
+        server.settings = files
+            .iter()
+            .map(|(name, path)| format!("{name}={}", path.display()))
+            .collect();
+        server.settings.push("ssl=on".into());
+        server.init()?;
+        server.restart()?;
+        Ok(server)
+    }
+
+    fn prepare() -> Result<Self, String> {
         let bin = find_bin().ok_or("these tests need PostgreSQL's server (Debian: postgresql)")?;
         let dir = tempfile::Builder::new()
             .prefix("headwater-pg-")
             .tempdir()
             .map_err(|e| e.to_string())?;
         let as_postgres = output(Command::new("id").arg("-u"))?.trim() == "0";
-        let mut server = Self {
+        Ok(Self {
             bin,
             dir,
             port: free_port()?,
             server: None,
             as_postgres,
-        };
-        server.init()?;
-        server.restart()?;
-        Ok(server)
+            settings: Vec::new(),
+        })
     }
 
     fn init(&self) -> Result<(), String> {
@@ -90,6 +115,9 @@ impl Postgres {
                 "unix_socket_directories={}",
                 self.dir.path().display()
             ));
+            self.settings.iter().for_each(|setting| {
+                server.arg("-c").arg(setting);
+            });
             let log = fs::File::create(self.dir.path().join("log")).map_err(|e| e.to_string())?;
             let mut child = server
                 .stdout(Stdio::null())
@@ -187,6 +215,11 @@ impl Postgres {
             .arg(self.port.to_string())
             .args(["-c", statement]);
         Ok(output(&mut psql)?.trim_end().to_owned())
+    }
+
+    /// PEM file of the authority behind the server's certificate.
+    pub fn authority(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
     }
 
     fn data(&self) -> PathBuf {

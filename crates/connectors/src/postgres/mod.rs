@@ -1,7 +1,7 @@
 //! PostgreSQL as a sink: rows, deletions and the cursor go in one transaction, so every change is there exactly once.
 //!
 //! Ownership: `open` raises the sink's epoch in `headwater_sinks`; a writer whose epoch is no longer there is fenced. Reading
-//! order: `options`, `types`, `session`, `table`, `rows`, `sink`.
+//! order: `options`, `types`, `tls`, `session`, `table`, `rows`, `sink`.
 
 mod error;
 mod options;
@@ -9,6 +9,7 @@ mod rows;
 mod session;
 mod sink;
 mod table;
+mod tls;
 mod types;
 
 pub use options::PostgresOptions;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use headwater_connect::SinkError;
 use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
 
 use super::error::classify;
+use super::tls::Encryption;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest that any exchange with the server may take before the connection is given up.
@@ -31,17 +31,14 @@ impl Drop for Session {
 
 impl Session {
     pub async fn connect(url: &str) -> Result<Self, SinkError> {
+        let (url, encryption) = Encryption::split(url)?;
         let mut config: Config = url.parse().map_err(|_| {
             SinkError::Rejected(
                 "option 'url' is no PostgreSQL URL (postgres://user:password@host:5432/database)"
                     .into(),
             )
         })?;
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(SinkError::Rejected(
-                "option 'url': sslmode=require is not offered by this build".into(),
-            ));
-        }
+        config.ssl_mode(encryption.mode());
         if config.get_application_name().is_none() {
             config.application_name("headwater");
         }
@@ -49,7 +46,9 @@ impl Session {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(EXCHANGE_TIMEOUT)
             .keepalives_idle(Duration::from_secs(30));
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT * 2, config.connect(NoTls)).await;
+        let connecting =
+            tokio::time::timeout(CONNECT_TIMEOUT * 2, config.connect(encryption.connector()?))
+                .await;
         let (client, connection) = connecting
             .map_err(|_| too_slow())?
             .map_err(|e| classify(&e))?;
