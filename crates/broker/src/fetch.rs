@@ -193,9 +193,7 @@ pub(crate) fn volume(batches: &[Bytes]) -> (u64, u64) {
 fn enough_at_once(log: &dyn Log, targets: &Targets, request: &FetchRequest) -> bool {
     let ready = |target: &Target| {
         let state = log.state(target.id);
-        target.offset < state.durable_end
-            || target.offset > state.durable_end
-            || target.offset < state.start
+        target.offset != state.durable_end || target.offset < state.start
     };
     request.max_wait.is_zero()
         || request.min_bytes == 0

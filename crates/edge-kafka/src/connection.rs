@@ -8,6 +8,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -33,6 +34,30 @@ const SMALL_FRAME_BYTES: usize = READ_BYTES;
 const FRAME_SILENCE: Duration = Duration::from_secs(30);
 /// How long a peer may stay silent between requests (Kafka's `connections.max.idle.ms`).
 const IDLE: Duration = Duration::from_secs(600);
+
+/// Connections open now, for the console.
+static OPEN: AtomicU64 = AtomicU64::new(0);
+
+/// Kafka connections that are open now, all listeners of this process together.
+pub fn connections() -> u64 {
+    OPEN.load(Ordering::Relaxed)
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        OPEN.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Bytes of requests that may be in memory.
 #[derive(Clone)]
@@ -80,6 +105,7 @@ pub(crate) async fn run(
     budget: Budget,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let _counted = Counted::new();
     // Without it small answers wait for the peer's delayed acks.
     let _ = stream.set_nodelay(true);
     let (read, write) = stream.into_split();

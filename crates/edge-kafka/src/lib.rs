@@ -13,4 +13,5 @@ mod registry;
 mod send;
 mod server;
 
+pub use connection::connections;
 pub use server::{EdgeConfig, serve};

@@ -33,7 +33,8 @@ impl EdgeConfig {
             advertised_port,
             log_dir: "headwater-data".into(),
             connections_max: 10_000,
-            request_bytes_max: 256 * 1024 * 1024,
+            // Below what the log lets wait for the disk, so that a slow disk pushes back on sockets instead of refusing.
+            request_bytes_max: 56 * 1024 * 1024,
         }
     }
 }
