@@ -188,6 +188,16 @@ test("SQL runs, and an error is shown where it is", async () => {
   await close();
 });
 
+test("integers past 2^53 keep their digits", async () => {
+  const { page, go, close } = await open(browser, node.base);
+  await go("/sql");
+  await run(page, "SELECT CAST(9007199254740993 AS BIGINT) AS n");
+  await page.locator(".rows tbody tr").first().waitFor();
+  const shown = (await page.locator(".rows tbody").innerText()).match(/\b9007199254740\d+\b/g) ?? [];
+  assert.ok(shown.some((digits) => BigInt(digits) !== BigInt(Number(digits))), shown.join(", "));
+  await close();
+});
+
 test("markup in data is text", async () => {
   const { page, problems, go, close } = await open(browser, node.base);
   await go("/sql");

@@ -9,7 +9,8 @@ import { CellValue, isNumeric } from "../parts/cell";
 import { Empty, Loaded } from "../parts/empty";
 import { Card, type Fact, Facts, PageHead, PauseButton } from "../parts/page";
 import { SortHeader } from "../parts/table";
-import { type LiveRow, createLiveView } from "./live-view";
+import { createLiveView } from "./live-view";
+import type { LiveRow } from "./row-set";
 import { watermarkText } from "./watermark";
 
 export const ViewPage: Component<{ name: string }> = (props) => {
@@ -58,7 +59,7 @@ function facts(view: View): Fact[] {
 }
 
 const LiveTable: Component<{ view: string; declared: ViewColumn[]; paused: boolean }> = (props) => {
-  const live = createLiveView(() => props.view, props.declared, () => props.paused);
+  const live = createLiveView(props.view, props.declared, () => props.paused);
   const note = () => {
     const shown = live.rows().length;
     const total = live.total();

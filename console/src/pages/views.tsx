@@ -25,7 +25,7 @@ const COLUMNS: TableColumn<View>[] = [
     ),
   },
   { title: "Rows", by: (view) => view.rows, cell: (view) => <span title={format.whole(view.rows)}>{format.count(view.rows)}</span>, number: true },
-  { title: "Memory", by: (view) => view.bytes, cell: (view) => format.bytes(view.bytes), number: true },
+  { title: "Memory", by: (view) => view.bytes, cell: (view) => format.bytes(view.bytes), number: true, minor: true },
   { title: "Changes", by: (view) => view.changes_per_s, cell: (view) => format.rate(view.changes_per_s), number: true },
   { title: "Watermark", by: (view) => view.watermark_ms, cell: (view) => watermarkText(view.watermark_ms, now()), number: true, minor: true },
   { title: "Pipeline", by: (view) => view.pipeline, cell: (view) => <a href={`/pipelines/${encodeURIComponent(view.pipeline)}`}>{view.pipeline}</a>, minor: true },

@@ -125,14 +125,14 @@ fn row(airport: usize, hour: u64, seed: u64) -> Vec<Value> {
     };
     // Past what a double can hold, to show that numbers stay exact.
     let miles: Value =
-        serde_json::from_str(&format!("90071992547409{:02}", seed + 10)).unwrap_or_default();
+        serde_json::from_str(&format!("900719925474099{:02}", seed + 10)).unwrap_or_default();
     let (day, hour) = (hour / 24 + 1, hour % 24);
     vec![
         json!(["EWR", "JFK", "LGA"][airport]),
         json!(format!("2013-01-{day:02}T{hour:02}:00:00Z")),
         json!(12 + seed),
         json!(seed as f64 * 0.73 - 4.0),
-        if seed % 11 == 0 {
+        if seed.is_multiple_of(11) {
             Value::Null
         } else {
             json!(seed * 4)
