@@ -198,6 +198,10 @@ async fn an_older_owner_cannot_write() {
         .await
         .unwrap_err();
     assert!(matches!(fenced, SinkError::Fenced(_)), "{fenced}");
+    // Opening anew, as after any failure, does not get it back; the owner itself may lose its connection and come back.
+    let fenced = old.open().await.unwrap_err();
+    assert!(matches!(fenced, SinkError::Fenced(_)), "{fenced}");
+    assert_eq!(new.open().await.unwrap(), Some(SinkPosition { next: 2 }));
     assert_eq!(server.sql("SELECT card, n FROM spend").unwrap(), "a|2");
 }
 

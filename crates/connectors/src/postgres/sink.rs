@@ -1,9 +1,10 @@
 //! [`PostgresSink`]: opening takes ownership, a write is one transaction.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::Pin;
 
 use headwater_connect::{Change, Sink, SinkBatch, SinkColumn, SinkError, SinkPosition};
-use tokio_postgres::{Statement, Transaction};
+use tokio_postgres::{Client, Statement, Transaction};
 
 use super::options::{PostgresOptions, quoted};
 use super::rows::{STATEMENT_ROWS_MAX, Statements, net, parameters, references};
@@ -22,6 +23,10 @@ pub struct PostgresSink {
     /// Indexes of the key's columns.
     key: Vec<usize>,
     resolve: Resolver,
+    /// Tells this owner from others in the database.
+    owner: i64,
+    /// Ownership was taken once. From then on it is only taken back if nobody else has it.
+    owned: bool,
     open: Option<Open>,
 }
 
@@ -45,12 +50,15 @@ impl PostgresSink {
     ) -> Self {
         let index = |name: &String| columns.iter().position(|column| column.name == *name);
         let key = options.key.iter().filter_map(index).collect();
+        let owner = RandomState::new().build_hasher().finish().cast_signed();
         Self {
             id,
             options,
             columns,
             key,
             resolve,
+            owner,
+            owned: false,
             open: None,
         }
     }
@@ -60,19 +68,10 @@ impl PostgresSink {
         let url = expand(&self.options.url, &self.resolve).map_err(SinkError::Rejected)?;
         let session = Session::connect(&url).await?;
         let sinks = format!("{}.headwater_sinks", quoted(&self.options.schema));
-        // Two sinks that open at once would both make the table; one of them would fail.
-        let create = format!(
-            "BEGIN; SELECT pg_advisory_xact_lock({CREATE_LOCK}); CREATE TABLE IF NOT EXISTS {sinks} \
-             (sink text PRIMARY KEY, epoch bigint NOT NULL, position bigint, written_at timestamptz); COMMIT"
-        );
-        bounded(session.client.batch_execute(&create)).await?;
+        create_sinks(&session.client, &sinks).await?;
         let target = prepare(&session.client, &self.options, &self.columns).await?;
         let statements = Statements::new(&target, &self.options, &self.columns, &self.key);
-        let take = format!(
-            "INSERT INTO {sinks} AS s (sink, epoch) VALUES ($1, 1) \
-             ON CONFLICT (sink) DO UPDATE SET epoch = s.epoch + 1 RETURNING epoch, position"
-        );
-        let taken = bounded(session.client.query_one(&take, &[&self.id])).await?;
+        let (epoch, position) = self.take_ownership(&session.client, &sinks).await?;
         let claim = format!(
             "UPDATE {sinks} SET position = $3, written_at = now() WHERE sink = $1 AND epoch = $2"
         );
@@ -84,16 +83,36 @@ impl PostgresSink {
             ]),
         };
         self.open = Some(Open {
-            epoch: taken.get(0),
+            epoch,
             claim: bounded(session.client.prepare(&claim)).await?,
             insert: bounded(session.client.prepare(&statements.insert)).await?,
             delete,
             clear: statements.clear,
             session,
         });
-        Ok(taken
-            .get::<_, Option<i64>>(1)
-            .map(|next| SinkPosition { next }))
+        Ok(position)
+    }
+
+    /// Raises the epoch. A process that was paused and comes back must not take over from its successor: only the first
+    /// opening takes from others.
+    async fn take_ownership(
+        &mut self,
+        client: &Client,
+        sinks: &str,
+    ) -> Result<(i64, Option<SinkPosition>), SinkError> {
+        let take = format!(
+            "INSERT INTO {sinks} AS s (sink, owner, epoch) VALUES ($1, $2, 1) ON CONFLICT (sink) \
+             DO UPDATE SET owner = $2, epoch = s.epoch + 1 WHERE s.owner = $2 OR NOT $3 RETURNING epoch, position"
+        );
+        let taken = bounded(client.query_opt(&take, &[&self.id, &self.owner, &self.owned])).await?;
+        let taken = taken.ok_or_else(|| self.fenced())?;
+        self.owned = true;
+        let position: Option<i64> = taken.get(1);
+        Ok((taken.get(0), position.map(|next| SinkPosition { next })))
+    }
+
+    fn fenced(&self) -> SinkError {
+        SinkError::Fenced(format!("another process has taken over sink {}", self.id))
     }
 
     async fn write_batch(&mut self, batch: SinkBatch) -> Result<(), SinkError> {
@@ -108,10 +127,8 @@ impl PostgresSink {
             bounded(transaction.execute(&open.claim, &[&self.id, &open.epoch, &batch.after.next]))
                 .await?;
         if claimed == 0 {
-            return Err(SinkError::Fenced(format!(
-                "another process has taken over sink {}",
-                self.id
-            )));
+            drop(transaction);
+            return Err(self.fenced());
         }
         if batch.snapshot {
             bounded(transaction.batch_execute(&open.clear)).await?;
@@ -138,6 +155,15 @@ impl PostgresSink {
         .await?;
         bounded(transaction.commit()).await
     }
+}
+
+async fn create_sinks(client: &Client, sinks: &str) -> Result<(), SinkError> {
+    // Two sinks that open at once would both make the table; one of them would fail.
+    let create = format!(
+        "BEGIN; SELECT pg_advisory_xact_lock({CREATE_LOCK}); CREATE TABLE IF NOT EXISTS {sinks} \
+         (sink text PRIMARY KEY, owner bigint NOT NULL, epoch bigint NOT NULL, position bigint, written_at timestamptz); COMMIT"
+    );
+    bounded(client.batch_execute(&create)).await
 }
 
 async fn run(

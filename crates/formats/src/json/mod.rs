@@ -13,6 +13,8 @@ mod value;
 mod write;
 
 #[cfg(test)]
+mod encode_tests;
+#[cfg(test)]
 mod tests;
 
 pub use decode::JsonDecoder;
