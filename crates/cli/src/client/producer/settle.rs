@@ -86,10 +86,8 @@ impl Sender {
             }
             Fate::Again(error) => {
                 self.last_error = error.to_string();
-                if error.code().is_some() {
-                    // Perhaps another node leads now.
-                    self.refresh_at = self.refresh_at.min(now);
-                }
+                // Perhaps another node leads now, or the node is at another address.
+                self.refresh_at = self.refresh_at.min(now);
                 (None, false)
             }
             Fate::Anew(error) => {
