@@ -1,0 +1,528 @@
+//! From the catalog to a pipeline's plan: its own instance of every view that it needs, in the order of their dependencies.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use headwater_connect::{StepLog, TopicInfo};
+use headwater_sql::model::{AlertDef, Definition, Emit, SinkDef};
+use headwater_sql::{PlannedView, Planner, Session, SqlError, input_graph};
+
+use super::{Object, Objects};
+use crate::pipeline::plan::{
+    FlowPlan, InputDef, InputPlan, OutputKind, OutputPlan, PipelinePlan, RecordKey, RelationId,
+};
+
+/// How long a partition may be silent unless its source says otherwise.
+const IDLE_MS_NEVER: i64 = i64::MAX / 4;
+
+/// Topics that a pipeline reads or writes: `(name, partitions when it is made)`.
+pub fn topics_of(objects: &Objects, pipeline: &str, partitions: i32) -> Vec<(String, i32)> {
+    let mut topics = Vec::new();
+    for object in objects
+        .of_pipeline(pipeline)
+        .flat_map(|object| objects.closure(&object.name))
+    {
+        match &object.definition {
+            Definition::Source(source) => topics.push((source.topic.clone(), partitions)),
+            Definition::Table(table) => topics.push((table.topic.clone(), partitions)),
+            Definition::Sink(sink) if object.pipeline == pipeline => {
+                match sink.connector.as_str() {
+                    "topic" => topics.push((sink_topic(sink), sink_partitions(sink, partitions))),
+                    _ => topics.push((changelog_topic(&sink.name), 1)),
+                }
+            }
+            Definition::Alert(alert) if object.pipeline == pipeline => {
+                topics.push((alert_topic(&alert.name), 1))
+            }
+            _ => {}
+        }
+    }
+    topics.push((steps_topic(pipeline), 1));
+    topics.sort();
+    topics.dedup_by(|a, b| a.0 == b.0);
+    topics
+}
+
+pub fn steps_topic(pipeline: &str) -> String {
+    format!("__headwater_steps_{}", safe(pipeline))
+}
+
+/// One a sink, so that each lets go of what it has passed.
+pub fn changelog_topic(sink: &str) -> String {
+    format!("__headwater_changes_{}", safe(sink))
+}
+
+pub fn alert_topic(alert: &str) -> String {
+    format!("__headwater_alerts_{}", safe(alert))
+}
+
+/// A name as part of a topic's name: other characters as their code.
+fn safe(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.') {
+            out.push(c);
+        } else {
+            out.push_str(&format!("-u{:x}-", u32::from(c)));
+        }
+    }
+    out
+}
+
+fn sink_topic(sink: &SinkDef) -> String {
+    sink.options
+        .get("topic")
+        .cloned()
+        .unwrap_or_else(|| sink.name.clone())
+}
+
+fn sink_partitions(sink: &SinkDef, default: i32) -> i32 {
+    sink.options
+        .get("partitions")
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(default)
+}
+
+/// Builds one pipeline; `None` when nothing of it runs (sources and plain views only).
+pub fn build(
+    objects: &Objects,
+    pipeline: &str,
+    log: &dyn StepLog,
+    session: &Session,
+) -> Result<Option<PipelinePlan>, SqlError> {
+    let mut builder = Builder {
+        objects,
+        pipeline,
+        log,
+        session,
+        inputs: Vec::new(),
+        flows: Vec::new(),
+    };
+    let own: Vec<&Arc<Object>> = objects.of_pipeline(pipeline).collect();
+    let roots = own.iter().filter_map(|object| match &object.definition {
+        Definition::Table(_) | Definition::Alert(_) => Some(object.name.as_str()),
+        Definition::View(view) if view.materialized => Some(object.name.as_str()),
+        Definition::Sink(sink) => Some(sink.from.as_str()),
+        _ => None,
+    });
+    for name in roots {
+        builder.need(name)?;
+    }
+    if builder.inputs.is_empty() {
+        return Ok(None);
+    }
+    let (inputs, flows) = builder.numbered();
+    let relations: BTreeMap<String, RelationId> = inputs
+        .iter()
+        .map(|input| input.name.clone())
+        .chain(flows.iter().map(|flow| flow.name.clone()))
+        .enumerate()
+        .map(|(id, name)| (name, id))
+        .collect();
+    let mut plan = PipelinePlan {
+        name: pipeline.to_owned(),
+        objects: own.iter().map(|object| object.name.clone()).collect(),
+        flow_fingerprint: flow_fingerprint(objects, &inputs, &flows),
+        inputs,
+        flows,
+        outputs: Vec::new(),
+    };
+    plan.outputs = outputs(objects, &own, &plan, &relations, log)?;
+    Ok(Some(plan))
+}
+
+struct Builder<'a> {
+    objects: &'a Objects,
+    pipeline: &'a str,
+    log: &'a dyn StepLog,
+    session: &'a Session,
+    inputs: Vec<InputPlan>,
+    flows: Vec<(FlowPlan, Vec<String>)>,
+}
+
+impl Builder<'_> {
+    fn need(&mut self, name: &str) -> Result<(), SqlError> {
+        let known = self.inputs.iter().any(|i| i.name == name)
+            || self.flows.iter().any(|(f, _)| f.name == name);
+        if known {
+            return Ok(());
+        }
+        let object = self.objects.get(name).ok_or_else(|| {
+            SqlError::new(format!("\"{name}\" cannot be read by a view"))
+                .hint("declare a SOURCE or TABLE over the topic first")
+        })?;
+        let object = Arc::clone(object);
+        match &object.definition {
+            Definition::Source(_) | Definition::Table(_) => self.add_input(&object),
+            Definition::View(view) => self.add_flow(&object, view.emit, view.retention_ms, false),
+            Definition::Alert(alert) => {
+                self.add_flow(&object, alert.view.emit, alert.view.retention_ms, true)
+            }
+            Definition::Sink(_) => Err(SqlError::new(format!("\"{name}\" is a sink"))),
+        }
+    }
+
+    fn add_input(&mut self, object: &Object) -> Result<(), SqlError> {
+        let (def, columns, watermark, topic, schema) = match &object.definition {
+            Definition::Source(def) => (
+                InputDef::Source(def.clone()),
+                &def.columns,
+                &def.watermark,
+                &def.topic,
+                def.schema(),
+            ),
+            Definition::Table(def) => (
+                InputDef::Table(def.clone()),
+                &def.columns,
+                &def.watermark,
+                &def.topic,
+                def.schema(),
+            ),
+            _ => return Err(SqlError::new("not an input")),
+        };
+        let from_latest = matches!(&def, InputDef::Source(def) if def.start == headwater_sql::model::StartAt::Latest);
+        self.inputs.push(InputPlan {
+            name: object.name.clone(),
+            schema,
+            computed: input_graph(columns, watermark.as_ref())?,
+            topic: topic_info(self.log, topic)?,
+            has_watermark: watermark.is_some(),
+            idle_ms: watermark
+                .as_ref()
+                .map_or(IDLE_MS_NEVER, |watermark| watermark.idle_ms),
+            from_latest,
+            shown: matches!(def, InputDef::Table(_)) && object.pipeline == self.pipeline,
+            def,
+        });
+        Ok(())
+    }
+
+    fn add_flow(
+        &mut self,
+        object: &Object,
+        emit: Emit,
+        retention_ms: Option<i64>,
+        is_alert: bool,
+    ) -> Result<(), SqlError> {
+        let planner = Planner::with_session(self.objects, self.session.clone());
+        let query = object
+            .query
+            .as_ref()
+            .ok_or_else(|| SqlError::new("a view without a query"))?;
+        let PlannedView {
+            graph,
+            schema,
+            props,
+        } = planner.plan_query(query, emit)?;
+        let reads: Vec<String> = graph.relations().into_iter().map(str::to_owned).collect();
+        for read in &reads {
+            self.need(read)?;
+        }
+        let flow = FlowPlan {
+            name: object.name.clone(),
+            graph,
+            schema,
+            key: props.key,
+            append_only: props.changelog == headwater_sql::graph::Changelog::AppendOnly,
+            event_time: props.event_time,
+            window_end: props.window_end,
+            retention_ms,
+            is_alert,
+            shown: object.pipeline == self.pipeline,
+            reads: Vec::new(),
+            timed_inputs: Vec::new(),
+            level: 0,
+        };
+        self.flows.push((flow, reads));
+        Ok(())
+    }
+
+    /// With relations as numbers, levels and the inputs that time comes from. Flows are in the order of their dependencies.
+    fn numbered(self) -> (Vec<InputPlan>, Vec<FlowPlan>) {
+        let inputs = self.inputs;
+        let mut flows: Vec<FlowPlan> = Vec::new();
+        for (mut flow, reads) in self.flows {
+            for name in reads {
+                if let Some(input) = inputs.iter().position(|input| input.name == name) {
+                    flow.reads.push((name, input));
+                    if inputs[input].has_watermark && !inputs[input].is_table() {
+                        flow.timed_inputs.push(input);
+                    }
+                } else if let Some(other) = flows.iter().position(|other| other.name == name) {
+                    flow.reads.push((name, inputs.len() + other));
+                    flow.level = flow.level.max(flows[other].level + 1);
+                    flow.timed_inputs.extend(&flows[other].timed_inputs);
+                }
+            }
+            flow.timed_inputs.sort_unstable();
+            flow.timed_inputs.dedup();
+            flows.push(flow);
+        }
+        (inputs, flows)
+    }
+}
+
+fn topic_info(log: &dyn StepLog, name: &str) -> Result<TopicInfo, SqlError> {
+    log.topic(name)
+        .ok_or_else(|| SqlError::new(format!("the topic {name} is not there")))
+}
+
+fn outputs(
+    objects: &Objects,
+    own: &[&Arc<Object>],
+    plan: &PipelinePlan,
+    relations: &BTreeMap<String, RelationId>,
+    log: &dyn StepLog,
+) -> Result<Vec<OutputPlan>, SqlError> {
+    let mut outputs = Vec::new();
+    for object in own {
+        let (relation, kind) = match &object.definition {
+            Definition::Sink(sink) => {
+                let Some(relation) = relations.get(&sink.from).copied() else {
+                    continue;
+                };
+                let kind = match sink.connector.as_str() {
+                    "topic" => {
+                        let topic = topic_info(log, &sink_topic(sink))?;
+                        if plan.inputs.iter().any(|input| input.topic.id == topic.id) {
+                            let message = format!(
+                                "sink {} writes the topic {} that its own pipeline reads",
+                                sink.name, topic.name
+                            );
+                            return Err(SqlError::new(message).hint("write into another topic"));
+                        }
+                        let (append_only, key) = (plan.append_only(relation), plan.key(relation));
+                        OutputKind::Topic {
+                            topic,
+                            key: record_key(sink, plan.schema(relation), append_only, key)?,
+                        }
+                    }
+                    _ => OutputKind::Changelog {
+                        topic: topic_info(log, &changelog_topic(&sink.name))?,
+                        sink: sink.clone(),
+                    },
+                };
+                (relation, kind)
+            }
+            Definition::Alert(alert) => {
+                let Some(relation) = relations.get(&alert.name).copied() else {
+                    continue;
+                };
+                let flow = &plan.flows[relation - plan.inputs.len()];
+                let key = key_columns(alert, &flow.schema, flow.key.as_deref(), flow.window_end)?;
+                let topic = topic_info(log, &alert_topic(&alert.name))?;
+                (
+                    relation,
+                    OutputKind::Alert {
+                        topic,
+                        def: alert.clone(),
+                        key,
+                        window_end: flow.window_end,
+                    },
+                )
+            }
+            _ => continue,
+        };
+        let fingerprint = fingerprint(
+            objects
+                .closure(&object.name)
+                .iter()
+                .map(|object| object.text.as_str()),
+        );
+        outputs.push(OutputPlan {
+            name: object.name.clone(),
+            fingerprint,
+            relation,
+            kind,
+        });
+    }
+    Ok(outputs)
+}
+
+/// What makes a sink into a topic impossible is told when it is created.
+pub fn check_sink(objects: &Objects, sink: &SinkDef) -> Result<(), SqlError> {
+    let relation = objects.get(&sink.from).and_then(|object| object.relation());
+    let relation = relation.ok_or_else(|| {
+        let message = format!(
+            "sink {} reads \"{}\", which is not there",
+            sink.name, sink.from
+        );
+        SqlError::new(message).hint("create the view first; SHOW VIEWS lists them")
+    })?;
+    use headwater_sql::model::RelationKind;
+    if !matches!(
+        relation.kind,
+        RelationKind::Materialized | RelationKind::Table
+    ) {
+        let message = format!(
+            "sink {} reads \"{}\", which is no materialized view",
+            sink.name, sink.from
+        );
+        return Err(
+            SqlError::new(message).hint("CREATE MATERIALIZED VIEW ... AS SELECT ... and sink that")
+        );
+    }
+    if sink.connector == "topic" {
+        record_key(
+            sink,
+            &relation.schema,
+            relation.append_only,
+            relation.key.as_deref(),
+        )?;
+    } else if !relation.append_only && relation.key.is_none() {
+        return Err(keyless(sink));
+    }
+    Ok(())
+}
+
+fn keyless(sink: &SinkDef) -> SqlError {
+    let message = format!(
+        "sink {}: rows of {} change, but it has no key to name them by",
+        sink.name, sink.from
+    );
+    SqlError::new(message)
+        .hint("GROUP BY the columns that identify a row, or add EMIT ON WINDOW CLOSE")
+}
+
+fn record_key(
+    sink: &SinkDef,
+    schema: &datafusion::arrow::datatypes::SchemaRef,
+    append_only: bool,
+    key: Option<&[usize]>,
+) -> Result<RecordKey, SqlError> {
+    let text = sink
+        .options
+        .get("key_format")
+        .is_some_and(|format| format.eq_ignore_ascii_case("text"));
+    let named = match sink.options.get("key") {
+        Some(names) => Some(columns_of(
+            &sink.name,
+            schema,
+            names.split(',').map(str::trim),
+        )?),
+        None => None,
+    };
+    let one_column = |columns: Vec<usize>| {
+        if text && columns.len() != 1 {
+            let message = format!(
+                "sink {}: key_format = 'text' needs a key of one column",
+                sink.name
+            );
+            return Err(
+                SqlError::new(message).hint("leave key_format out: the key is then a JSON object")
+            );
+        }
+        Ok(columns)
+    };
+    if append_only {
+        return Ok(match named {
+            None => RecordKey::None,
+            Some(columns) => RecordKey::Appended {
+                columns: one_column(columns)?,
+                text,
+            },
+        });
+    }
+    let key = key.ok_or_else(|| keyless(sink))?;
+    let columns = named.unwrap_or_else(|| key.to_vec());
+    let (mut a, mut b) = (columns.clone(), key.to_vec());
+    a.sort_unstable();
+    b.sort_unstable();
+    if a != b {
+        let message = format!(
+            "sink {}: the key of a changing view is its own key",
+            sink.name
+        );
+        return Err(SqlError::new(message).hint("leave the option key out"));
+    }
+    Ok(RecordKey::Upserted {
+        columns: one_column(columns)?,
+        text,
+    })
+}
+
+fn columns_of<'a>(
+    object: &str,
+    schema: &datafusion::arrow::datatypes::SchemaRef,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<Vec<usize>, SqlError> {
+    let find = |name: &str| {
+        schema.index_of(name).map_err(|_| {
+            let names: Vec<&str> = schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+                .collect();
+            SqlError::new(format!("{object}: there is no column \"{name}\""))
+                .hint(format!("columns are {}", names.join(", ")))
+        })
+    };
+    names.map(find).collect()
+}
+
+/// The columns that name an alert's subject.
+pub fn alert_key(alert: &AlertDef, planned: &PlannedView) -> Result<Vec<usize>, SqlError> {
+    key_columns(
+        alert,
+        &planned.schema,
+        planned.props.key.as_deref(),
+        planned.props.window_end,
+    )
+}
+
+fn key_columns(
+    alert: &AlertDef,
+    schema: &datafusion::arrow::datatypes::SchemaRef,
+    key: Option<&[usize]>,
+    window_end: Option<usize>,
+) -> Result<Vec<usize>, SqlError> {
+    if !alert.key.is_empty() {
+        return columns_of(&alert.name, schema, alert.key.iter().map(String::as_str));
+    }
+    let all: Vec<usize> = (0..schema.fields().len()).collect();
+    let of_window = |column: &usize| {
+        Some(*column) == window_end
+            || (window_end.is_some() && schema.field(*column).name() == "window_start")
+    };
+    Ok(key
+        .unwrap_or(&all)
+        .iter()
+        .copied()
+        .filter(|column| !of_window(column))
+        .collect())
+}
+
+fn flow_fingerprint(objects: &Objects, inputs: &[InputPlan], flows: &[FlowPlan]) -> String {
+    let names = inputs
+        .iter()
+        .map(|input| &input.name)
+        .chain(flows.iter().map(|flow| &flow.name));
+    let mut texts: Vec<String> = Vec::new();
+    for name in names {
+        texts.push(name.clone());
+        texts.extend(
+            objects
+                .closure(name)
+                .iter()
+                .map(|object| object.text.clone()),
+        );
+    }
+    texts.extend(inputs.iter().map(|input| input.topic.id.to_string()));
+    fingerprint(texts.iter().map(String::as_str))
+}
+
+/// FNV-1a with 128 bits, each text with its length: stable for ever, unlike the hashers of libraries.
+pub fn fingerprint<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    let mut eat = |bytes: &[u8]| {
+        for byte in bytes {
+            hash =
+                (hash ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        }
+    };
+    for text in texts {
+        eat(&(text.len() as u64).to_le_bytes());
+        eat(text.as_bytes());
+    }
+    format!("{hash:032x}")
+}

@@ -1,0 +1,176 @@
+//! A change of the catalog, worked out on a copy: what is created, replaced, left as it is, dropped.
+
+use std::sync::Arc;
+
+use headwater_sql::ast::ObjectKind;
+use headwater_sql::{Defined, SqlError, diff, kind_of};
+use serde::Serialize;
+
+use super::{Object, Objects};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Created,
+    Unchanged,
+    Replaced,
+    Dropped,
+}
+
+/// What became of one object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ObjectChange {
+    pub name: String,
+    /// `source`, `table`, `view`, `materialized view`, `sink` or `alert`.
+    pub kind: String,
+    pub action: Action,
+}
+
+/// A definition on its way into the catalog.
+pub struct Wanted {
+    pub defined: Defined,
+    pub pipeline: String,
+    pub file: Option<String>,
+    /// Take it in place of another definition.
+    pub replace: bool,
+}
+
+/// The catalog with all of them, or why not.
+pub fn create(
+    before: &Objects,
+    wanted: Vec<Wanted>,
+) -> Result<(Objects, Vec<ObjectChange>), SqlError> {
+    let mut changes = Vec::new();
+    let mut incoming: Vec<Object> = Vec::new();
+    let mut after = before.clone();
+    for want in wanted {
+        let name = want.defined.definition.name().to_owned();
+        let kind = want.defined.kind().word().to_owned();
+        if incoming.iter().any(|object| object.name == name)
+            || crate::builtin::names().any(|builtin| builtin == name)
+        {
+            return Err(SqlError::new(format!("\"{name}\" is defined twice"))
+                .hint("give each object a name of its own"));
+        }
+        let action = action(before, &want)?;
+        if action != Action::Unchanged {
+            after.by_name.remove(&name);
+            incoming.push(Object::new(
+                want.defined,
+                &want.pipeline,
+                want.file.as_deref(),
+            ));
+        }
+        changes.push(ObjectChange { name, kind, action });
+    }
+    if changes
+        .iter()
+        .any(|change| change.action == Action::Replaced)
+    {
+        // What reads a replaced object is planned anew with it.
+        let kept: Vec<Object> = after
+            .by_name
+            .values()
+            .map(|object| object.as_ref().clone())
+            .collect();
+        incoming.extend(kept);
+        after = Objects::default();
+    }
+    after.admit_all(incoming)?;
+    Ok((after, changes))
+}
+
+fn action(before: &Objects, want: &Wanted) -> Result<Action, SqlError> {
+    let name = want.defined.definition.name();
+    let Some(there) = before.get(name) else {
+        return Ok(Action::Created);
+    };
+    if want.defined.if_not_exists {
+        return Ok(Action::Unchanged);
+    }
+    if there.pipeline != want.pipeline {
+        let message = format!("\"{name}\" exists already, in pipeline {}", there.pipeline);
+        return Err(SqlError::new(message).hint("choose another name, or DROP it first"));
+    }
+    let differences = diff(&there.definition, &want.defined.definition);
+    if differences.is_empty() {
+        return Ok(Action::Unchanged);
+    }
+    if want.replace || want.defined.or_replace {
+        return Ok(Action::Replaced);
+    }
+    let message = format!(
+        "{} \"{name}\" exists with another definition: {}",
+        kind_of(&there.definition).word(),
+        differences.join("; ")
+    );
+    Err(SqlError::new(message).hint("CREATE OR REPLACE, or apply with --replace, takes the new one and rebuilds what depends on it"))
+}
+
+/// The catalog without an object, and without what depends on it if `cascade`.
+pub fn drop_object(
+    before: &Objects,
+    kind: ObjectKind,
+    name: &str,
+    if_exists: bool,
+    cascade: bool,
+) -> Result<(Objects, Vec<ObjectChange>), SqlError> {
+    let Some(object) = before.get(name).cloned() else {
+        if if_exists {
+            return Ok((before.clone(), Vec::new()));
+        }
+        return Err(
+            SqlError::new(format!("there is no {} \"{name}\"", kind.word()))
+                .hint("SHOW ALL lists what there is"),
+        );
+    };
+    let is = kind_of(&object.definition);
+    let views = [ObjectKind::View, ObjectKind::MaterializedView];
+    if is != kind && !(views.contains(&is) && views.contains(&kind)) {
+        let message = format!("\"{name}\" is a {}, not a {}", is.word(), kind.word());
+        return Err(
+            SqlError::new(message).hint(format!("DROP {} {name}", is.word().to_uppercase()))
+        );
+    }
+    let mut after = before.clone();
+    let mut changes = vec![dropped(&object)];
+    after.by_name.remove(name);
+    loop {
+        let broken = dependents(&after);
+        if broken.is_empty() {
+            return Ok((after, changes));
+        }
+        if !cascade {
+            let names: Vec<&str> = broken.iter().map(|object| object.name.as_str()).collect();
+            let message = format!("\"{name}\" is needed by {}", names.join(", "));
+            return Err(SqlError::new(message).hint(format!(
+                "DROP {} {name} CASCADE drops them too",
+                is.word().to_uppercase()
+            )));
+        }
+        for object in broken {
+            after.by_name.remove(&object.name);
+            changes.push(dropped(&object));
+        }
+    }
+}
+
+fn dropped(object: &Object) -> ObjectChange {
+    let kind = kind_of(&object.definition).word().to_owned();
+    ObjectChange {
+        name: object.name.clone(),
+        kind,
+        action: Action::Dropped,
+    }
+}
+
+/// Objects that no longer make sense.
+fn dependents(objects: &Objects) -> Vec<Arc<Object>> {
+    let fits = |object: &Arc<Object>| objects.clone().admit(object.as_ref().clone()).is_ok();
+    objects
+        .by_name
+        .values()
+        .filter(|object| !fits(object))
+        .cloned()
+        .collect()
+}

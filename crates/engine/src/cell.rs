@@ -1,0 +1,183 @@
+//! The visible rows of one view or table: written by its pipeline's publisher, read by anyone at any time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use datafusion::arrow::datatypes::SchemaRef;
+use headwater_base::Offset;
+use headwater_dataflow::delta::Delta;
+use headwater_formats::JsonEncoder;
+use headwater_views::{Layout, ViewError, ViewSnapshot, ViewStore};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+/// Steps that a subscriber may fall behind before it loses its place.
+const SUBSCRIBER_STEPS_MAX: usize = 256;
+
+/// What a view is, apart from its rows.
+#[derive(Clone, Debug)]
+pub struct ViewInfo {
+    pub name: String,
+    pub pipeline: String,
+    /// `view`, `table` or `alert`.
+    pub kind: &'static str,
+    pub schema: SchemaRef,
+    pub key: Option<Vec<usize>>,
+    pub append_only: bool,
+    /// Column whose age counts for retention: event time or the end of the window.
+    pub time: Option<usize>,
+}
+
+/// See the module's description.
+pub struct ViewCell {
+    pub info: ViewInfo,
+    content: Mutex<Content>,
+    changes: broadcast::Sender<Arc<ViewChanges>>,
+    gone: AtomicBool,
+}
+
+struct Content {
+    store: ViewStore,
+    step: u64,
+    changelog_next: Offset,
+    /// Rows added and taken back since the start.
+    changed: u64,
+}
+
+/// The rows of one view that a step changed.
+#[derive(Clone, Debug)]
+pub struct ViewChanges {
+    pub step: u64,
+    pub at_ms: i64,
+    pub deltas: Vec<Delta>,
+}
+
+/// Rows of a view as of one step.
+pub struct Picture {
+    pub rows: Arc<ViewSnapshot>,
+    pub step: u64,
+    /// Where the view's changelog goes on after these rows (0 when it has none).
+    pub changelog_next: Offset,
+}
+
+impl ViewChanges {
+    /// `(row is there now, values in column order)`, in order.
+    pub fn rows(&self) -> Vec<(bool, Vec<Value>)> {
+        let mut rows = Vec::new();
+        for delta in &self.deltas {
+            let encoder = JsonEncoder::new(&delta.rows.schema());
+            let Ok(bound) = encoder.bind(&delta.rows) else {
+                continue;
+            };
+            rows.extend((0..delta.len()).map(|row| (delta.kind(row).adds(), bound.values(row))));
+        }
+        rows
+    }
+}
+
+impl ViewCell {
+    pub fn new(info: ViewInfo) -> Arc<Self> {
+        let content = Content {
+            store: Self::empty_store(&info),
+            step: 0,
+            changelog_next: 0,
+            changed: 0,
+        };
+        let (changes, _) = broadcast::channel(SUBSCRIBER_STEPS_MAX);
+        Arc::new(Self {
+            info,
+            content: Mutex::new(content),
+            changes,
+            gone: AtomicBool::new(false),
+        })
+    }
+
+    fn empty_store(info: &ViewInfo) -> ViewStore {
+        let layout = match (&info.key, info.append_only) {
+            (_, true) => Layout::AppendOnly,
+            (Some(key), false) => Layout::Keyed { key: key.clone() },
+            (None, false) => Layout::Multiset,
+        };
+        ViewStore::new(Arc::clone(&info.schema), layout)
+    }
+
+    /// Applies what a durable step changed. `forget_us`: rows older than this are let go.
+    pub fn apply(&self, changes: ViewChanges, forget_us: Option<i64>) -> Result<(), ViewError> {
+        let mut content = self.content.lock();
+        for delta in &changes.deltas {
+            let adds: Option<Vec<bool>> = delta
+                .kinds
+                .as_ref()
+                .map(|kinds| kinds.iter().map(|k| k.adds()).collect());
+            content.store.apply(&delta.rows, adds.as_deref())?;
+            content.changed += delta.len() as u64;
+        }
+        if let (Some(bound), Some(column)) = (forget_us, self.info.time) {
+            content.store.retain(column, bound)?;
+        }
+        content.step = changes.step;
+        drop(content);
+        if self.changes.receiver_count() > 0 && changes.deltas.iter().any(|delta| !delta.is_empty())
+        {
+            let _ = self.changes.send(Arc::new(changes));
+        }
+        Ok(())
+    }
+
+    pub fn set_changelog_next(&self, next: Offset) {
+        let mut content = self.content.lock();
+        content.changelog_next = content.changelog_next.max(next);
+    }
+
+    pub fn picture(&self) -> Picture {
+        let content = self.content.lock();
+        Picture {
+            rows: content.store.snapshot(),
+            step: content.step,
+            changelog_next: content.changelog_next,
+        }
+    }
+
+    pub fn rows(&self) -> usize {
+        self.content.lock().store.rows()
+    }
+
+    /// Rows added and taken back since the start.
+    pub fn changed(&self) -> u64 {
+        self.content.lock().changed
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.content.lock().store.bytes()
+    }
+
+    /// Changes from now on. A receiver that falls too far behind is told so and has to read the rows anew.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<ViewChanges>> {
+        self.changes.subscribe()
+    }
+
+    /// Puts other rows in place of these: after a restart.
+    pub fn reset(&self, store: ViewStore, step: u64, changelog_next: Offset) {
+        *self.content.lock() = Content {
+            store,
+            step,
+            changelog_next,
+            changed: 0,
+        };
+    }
+
+    /// Lends the store to whoever writes a snapshot.
+    pub fn with_store<T>(&self, read: impl FnOnce(&ViewStore, Offset) -> T) -> T {
+        let content = self.content.lock();
+        read(&content.store, content.changelog_next)
+    }
+
+    pub fn retire(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+}

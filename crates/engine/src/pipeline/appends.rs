@@ -1,0 +1,51 @@
+//! The record batches of one commit, collected partition by partition.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use headwater_base::PartitionId;
+use headwater_record::{BatchBuilder, Codec};
+
+/// A batch is closed when it has this many bytes: well under what a topic takes (1 MiB) also with a large last record.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// See the module's description.
+pub struct Appends {
+    timestamp_ms: i64,
+    open: BTreeMap<PartitionId, BatchBuilder>,
+    closed: Vec<(PartitionId, Bytes)>,
+}
+
+impl Appends {
+    pub fn new(timestamp_ms: i64) -> Self {
+        Self {
+            timestamp_ms,
+            open: BTreeMap::new(),
+            closed: Vec::new(),
+        }
+    }
+
+    pub fn push(&mut self, partition: PartitionId, key: Option<&[u8]>, value: Option<&[u8]>) {
+        let size = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        let full =
+            |batch: &BatchBuilder| !batch.is_empty() && batch.size_bytes() + size > BATCH_BYTES;
+        if self.open.get(&partition).is_some_and(full)
+            && let Some(batch) = self.open.remove(&partition)
+        {
+            self.closed.push((partition, batch.build()));
+        }
+        let batch = self
+            .open
+            .entry(partition)
+            .or_insert_with(|| BatchBuilder::new(Codec::None));
+        batch.push(self.timestamp_ms, key, value);
+    }
+
+    /// All batches; those of one partition in the order of their records.
+    pub fn finish(mut self) -> Vec<(PartitionId, Bytes)> {
+        let open = self.open.into_iter().filter(|(_, batch)| !batch.is_empty());
+        self.closed
+            .extend(open.map(|(partition, batch)| (partition, batch.build())));
+        self.closed
+    }
+}

@@ -1,0 +1,437 @@
+//! The state of a pipeline and the one function that moves it: a step's input in, its results out.
+//!
+//! Deterministic: the same steps give the same state and results. Knows no clock, log or thread of its own choosing; reading,
+//! writing and waiting are the runner's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use headwater_dataflow::Dataflow;
+use headwater_dataflow::delta::Delta;
+use headwater_dataflow::operator::{ErrorAt, LateRow, StepContext};
+
+use headwater_sql::StepClock;
+
+use super::decode::{DeadRecord, InputDecoder, find_record};
+use super::input::{Partition, Taken};
+use super::plan::{OutputKind, PipelinePlan, RelationId};
+use super::record::{Position, StepRecord};
+use super::table::TableState;
+use super::{conditions, flows, watermark};
+use crate::alerts::state::{AlertEvent, AlertState, Announce};
+
+/// One input with its partitions.
+pub struct InputState {
+    pub partitions: Vec<Partition>,
+    pub decoder: InputDecoder,
+    pub table: Option<TableState>,
+    pub watermark: i64,
+    pub rows: u64,
+    pub dead: u64,
+}
+
+/// One flow: the operators of a view.
+pub struct FlowState {
+    pub dataflow: Dataflow,
+    pub watermark: i64,
+    /// Watermark at which old rows were last let go.
+    pub retained_at: i64,
+    pub rows_out: u64,
+    pub late: u64,
+}
+
+/// A result row that is withheld because it cannot be computed.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Withheld {
+    pub view: String,
+    pub operator: String,
+    pub key: String,
+    pub message: String,
+    pub times: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counters {
+    pub rows: u64,
+    pub dead_letters: u64,
+    pub late_rows: u64,
+    pub alerts_fired: u64,
+}
+
+/// See the module's description.
+pub struct Core {
+    pub plan: Arc<PipelinePlan>,
+    pub inputs: Vec<InputState>,
+    pub flows: Vec<FlowState>,
+    /// One an output; empty for outputs that are no alerts.
+    pub alerts: Vec<AlertState>,
+    pub withheld: BTreeMap<(String, String, String), Withheld>,
+    pub counters: Counters,
+    pub generation: u64,
+    pub step: u64,
+    pub ended: bool,
+    /// From this many rows on flows may share the cores.
+    pub parallel_rows_min: usize,
+    /// What `now()` reads.
+    pub clock: StepClock,
+}
+
+/// What a step gives.
+#[derive(Default)]
+pub struct StepOutput {
+    /// By relation.
+    pub relations: Vec<Vec<Delta>>,
+    pub dead: Vec<(usize, DeadRecord)>,
+    pub late: Vec<(usize, LateRow)>,
+    /// Events by output.
+    pub alerts: Vec<(usize, Vec<AlertEvent>)>,
+    /// For relations with a retention: rows older than this (microseconds) are let go.
+    pub forget: Vec<(RelationId, i64)>,
+    /// Records that the step took in.
+    pub records: u64,
+}
+
+/// The pipeline cannot go on.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StepFailure(pub String);
+
+impl Core {
+    /// Runs one step. `record` must follow the last one.
+    pub fn run(&mut self, record: &StepRecord, taken: &[Taken]) -> Result<StepOutput, StepFailure> {
+        if record.generation != self.generation || record.step != self.step + 1 {
+            let (generation, step) = (self.generation, self.step);
+            return Err(StepFailure(format!(
+                "step {}.{} does not follow step {generation}.{step}",
+                record.generation, record.step
+            )));
+        }
+        let now_us = record.clock_ms.saturating_mul(1_000);
+        self.clock.set_us(now_us);
+        let mut out = StepOutput {
+            relations: vec![Vec::new(); self.plan.relations()],
+            ..StepOutput::default()
+        };
+        self.take_in(taken, now_us, &mut out)?;
+        self.advance_time(record);
+        self.run_flows(taken, now_us, &mut out)?;
+        self.run_alerts(record, &mut out)?;
+        self.retain(&mut out)?;
+        self.step = record.step;
+        for (input, _) in &out.dead {
+            self.inputs[*input].dead += 1;
+            self.counters.dead_letters += 1;
+        }
+        for (flow, late) in &out.late {
+            self.flows[*flow].late += late.rows.num_rows() as u64;
+            self.counters.late_rows += late.rows.num_rows() as u64;
+        }
+        Ok(out)
+    }
+
+    fn take_in(
+        &mut self,
+        taken: &[Taken],
+        now_us: i64,
+        out: &mut StepOutput,
+    ) -> Result<(), StepFailure> {
+        let mut tables: BTreeMap<usize, Vec<&Taken>> = BTreeMap::new();
+        for one in taken {
+            let index = one.range.input as usize;
+            let input = self
+                .inputs
+                .get_mut(index)
+                .ok_or_else(|| StepFailure("a step of other inputs".to_owned()))?;
+            out.records += one.range.next.abs_diff(one.range.from);
+            if input.table.is_some() {
+                tables.entry(index).or_default().push(one);
+                continue;
+            }
+            let mut dead = Vec::new();
+            let partition = partition_of(input, one)?;
+            let start = input.partitions[partition].watermark;
+            let rows = input
+                .decoder
+                .source_rows(one, start, now_us, &mut dead)
+                .map_err(StepFailure)?;
+            let state = &mut input.partitions[partition];
+            state.watermark = rows.watermark;
+            state.next = one.range.next;
+            input.rows += rows.delta.len() as u64;
+            self.counters.rows += rows.delta.len() as u64;
+            out.dead.extend(dead.into_iter().map(|dead| (index, dead)));
+            if !rows.delta.is_empty() {
+                out.relations[index].push(rows.delta);
+            }
+        }
+        tables
+            .into_iter()
+            .try_for_each(|(index, taken)| self.take_in_table(index, &taken, now_us, out))
+    }
+
+    fn take_in_table(
+        &mut self,
+        index: usize,
+        taken: &[&Taken],
+        now_us: i64,
+        out: &mut StepOutput,
+    ) -> Result<(), StepFailure> {
+        for one in taken {
+            let mut dead = Vec::new();
+            let input = &mut self.inputs[index];
+            let partition = partition_of(input, one)?;
+            let (rows, records, watermark) = input
+                .decoder
+                .table_rows(one, now_us, &mut dead)
+                .map_err(StepFailure)?;
+            let state = &mut input.partitions[partition];
+            state.watermark = state.watermark.max(watermark);
+            state.next = one.range.next;
+            input.rows += records.len() as u64;
+            self.counters.rows += records.len() as u64;
+            out.dead.extend(dead.into_iter().map(|dead| (index, dead)));
+            let Some(table) = &mut input.table else {
+                continue;
+            };
+            let delta = table
+                .apply(&rows, records)
+                .map_err(|error| StepFailure(error.to_string()))?;
+            out.relations[index].extend(delta);
+        }
+        Ok(())
+    }
+
+    fn advance_time(&mut self, record: &StepRecord) {
+        self.ended |= record.ended;
+        for (index, input) in self.inputs.iter_mut().enumerate() {
+            for partition in &mut input.partitions {
+                let id = (u32::try_from(index).unwrap_or(u32::MAX), partition.index);
+                partition.idle = record.idle.contains(&id);
+            }
+            let partitions = input
+                .partitions
+                .iter()
+                .map(|partition| (partition.watermark, partition.idle));
+            input.watermark = watermark::of_source(partitions, input.watermark);
+            if self.ended {
+                input.watermark = watermark::END;
+            }
+        }
+        for (flow, plan) in self.flows.iter_mut().zip(&self.plan.flows) {
+            let smallest = plan
+                .timed_inputs
+                .iter()
+                .map(|input| self.inputs[*input].watermark)
+                .min();
+            let smallest = if self.ended {
+                watermark::END
+            } else {
+                smallest.unwrap_or(watermark::NONE)
+            };
+            flow.watermark = flow.watermark.max(smallest);
+        }
+    }
+
+    fn run_flows(
+        &mut self,
+        taken: &[Taken],
+        now_us: i64,
+        out: &mut StepOutput,
+    ) -> Result<(), StepFailure> {
+        let inputs = self.plan.inputs.len();
+        let rows: usize = out.relations.iter().flatten().map(Delta::len).sum();
+        let threads = if rows >= self.parallel_rows_min {
+            flows::cores()
+        } else {
+            1
+        };
+        let contexts = flows::run(
+            &self.plan,
+            &mut self.flows,
+            &mut out.relations,
+            now_us,
+            threads,
+        )?;
+        for (flow, context) in contexts.into_iter().enumerate() {
+            self.flows[flow].rows_out += out.relations[inputs + flow]
+                .iter()
+                .map(|d| d.len() as u64)
+                .sum::<u64>();
+            self.note_errors(flow, context, taken, out);
+        }
+        Ok(())
+    }
+
+    fn note_errors(
+        &mut self,
+        flow: usize,
+        context: StepContext,
+        taken: &[Taken],
+        out: &mut StepOutput,
+    ) {
+        let view = &self.plan.flows[flow].name;
+        for error in context.errors {
+            match error.at {
+                ErrorAt::Row {
+                    source,
+                    partition,
+                    offset,
+                } => {
+                    let same = |t: &&Taken| {
+                        t.range.input == source
+                            && t.range.partition == partition
+                            && offset < t.range.next
+                            && offset >= t.range.from
+                    };
+                    let (key, value) = taken
+                        .iter()
+                        .find(same)
+                        .map_or((None, None), |t| find_record(t, offset));
+                    let operator = format!("{view}/{}", error.operator);
+                    let dead = DeadRecord {
+                        partition,
+                        offset,
+                        operator,
+                        error: error.message,
+                        key,
+                        value,
+                    };
+                    out.dead.push((source as usize, dead));
+                }
+                ErrorAt::Withheld { key, holds } => {
+                    let id = (view.clone(), error.operator.clone(), key.clone());
+                    let (view, operator, message) = (view.clone(), error.operator, error.message);
+                    let entry = self.withheld.entry(id.clone()).or_insert(Withheld {
+                        view,
+                        operator,
+                        key,
+                        message,
+                        times: 0,
+                    });
+                    entry.times += if holds { 1 } else { -1 };
+                    if entry.times <= 0 {
+                        self.withheld.remove(&id);
+                    }
+                }
+            }
+        }
+        out.late
+            .extend(context.late.into_iter().map(|late| (flow, late)));
+    }
+
+    fn run_alerts(&mut self, record: &StepRecord, out: &mut StepOutput) -> Result<(), StepFailure> {
+        let plan = Arc::clone(&self.plan);
+        for (index, output) in plan.outputs.iter().enumerate() {
+            let OutputKind::Alert {
+                def,
+                key,
+                window_end,
+                ..
+            } = &output.kind
+            else {
+                continue;
+            };
+            let changes = conditions::changes(&out.relations[output.relation], key, *window_end)
+                .map_err(StepFailure)?;
+            let flow = output.relation.checked_sub(plan.inputs.len());
+            let state = &mut self.alerts[index];
+            state.apply(changes);
+            let events = state.announce(&Announce {
+                alert: &output.name,
+                severity: &def.severity,
+                generation: self.generation,
+                at_ms: record.clock_ms,
+                watermark_us: flow.map_or(watermark::NONE, |flow| self.flows[flow].watermark),
+                catching_up: record.catching_up,
+            });
+            self.counters.alerts_fired += conditions::fired(&events);
+            if !events.is_empty() {
+                out.alerts.push((index, events));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of what is older than a view's retention, now and then, by event time alone.
+    fn retain(&mut self, out: &mut StepOutput) -> Result<(), StepFailure> {
+        for (index, (flow, plan)) in self.flows.iter_mut().zip(&self.plan.flows).enumerate() {
+            let Some(retention_us) = plan.retention_ms.map(|ms| ms.saturating_mul(1_000)) else {
+                continue;
+            };
+            if flow.watermark == watermark::NONE || flow.watermark == watermark::END {
+                continue;
+            }
+            let stride = (retention_us / 16).max(1_000);
+            if flow.retained_at != watermark::NONE && flow.watermark - flow.retained_at < stride {
+                continue;
+            }
+            flow.retained_at = flow.watermark;
+            let older_than_us = flow.watermark.saturating_sub(retention_us);
+            flow.dataflow
+                .retain(older_than_us)
+                .map_err(|error| StepFailure(error.to_string()))?;
+            out.forget
+                .push((self.plan.inputs.len() + index, older_than_us));
+        }
+        Ok(())
+    }
+
+    pub fn positions(&self) -> Vec<Position> {
+        let each = |(input, state): (usize, &InputState)| {
+            let input = u32::try_from(input).unwrap_or(u32::MAX);
+            super::input::positions(input, &state.partitions).collect::<Vec<_>>()
+        };
+        self.inputs.iter().enumerate().flat_map(each).collect()
+    }
+
+    pub fn state_bytes(&self) -> usize {
+        let tables: usize = self
+            .inputs
+            .iter()
+            .filter_map(|i| i.table.as_ref())
+            .map(TableState::state_bytes)
+            .sum();
+        let flows: usize = self
+            .flows
+            .iter()
+            .map(|flow| flow.dataflow.state_bytes())
+            .sum();
+        let alerts: usize = self.alerts.iter().map(AlertState::state_bytes).sum();
+        tables + flows + alerts
+    }
+
+    /// The smallest watermark of its sources that have one.
+    pub fn watermark(&self) -> Option<i64> {
+        let timed = self
+            .inputs
+            .iter()
+            .zip(&self.plan.inputs)
+            .filter(|(_, plan)| plan.has_watermark && !plan.is_table());
+        timed
+            .map(|(input, _)| input.watermark)
+            .min()
+            .filter(|watermark| *watermark != watermark::NONE)
+    }
+}
+
+fn partition_of(input: &InputState, taken: &Taken) -> Result<usize, StepFailure> {
+    let found = input
+        .partitions
+        .iter()
+        .position(|partition| partition.index == taken.range.partition);
+    let found = found.ok_or_else(|| {
+        StepFailure(format!(
+            "partition {} is not there any more",
+            taken.range.partition
+        ))
+    })?;
+    let next = input.partitions[found].next;
+    if next == taken.range.from {
+        Ok(found)
+    } else {
+        Err(StepFailure(format!(
+            "a step from offset {} where {next} comes next",
+            taken.range.from
+        )))
+    }
+}

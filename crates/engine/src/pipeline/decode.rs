@@ -1,0 +1,371 @@
+//! From record batches to rows: parse, decode, computed columns, watermarks. Whatever does not decode becomes a dead letter.
+//!
+//! Computed columns run as a small dataflow of their own, so that a row that fails is left out alone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use headwater_dataflow::Dataflow;
+use headwater_dataflow::delta::{Delta, Origin};
+use headwater_dataflow::operator::{ErrorAt, StepContext};
+use headwater_formats::{Decoder, TableDecoder};
+use headwater_views::RowKeys;
+
+use super::input::Taken;
+use super::table::{RecordAt, Upsert};
+use super::watermark;
+
+/// A record that could not be taken in.
+#[derive(Clone, Debug)]
+pub struct DeadRecord {
+    pub partition: i32,
+    pub offset: i64,
+    pub operator: String,
+    pub error: String,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+}
+
+/// Turns the records of one input into rows. Kept from step to step; holds no state that outlives one.
+pub struct InputDecoder {
+    source: u32,
+    form: Form,
+    computed: Dataflow,
+    /// Schema of the relation: all columns in order of declaration.
+    schema: SchemaRef,
+    has_watermark: bool,
+}
+
+enum Form {
+    Source(Box<dyn Decoder>),
+    Table {
+        decoder: Box<TableDecoder>,
+        declared_key: Vec<usize>,
+    },
+}
+
+/// Rows of one partition of a source.
+pub struct SourceRows {
+    pub delta: Delta,
+    /// The partition's watermark after them.
+    pub watermark: i64,
+}
+
+/// Where the records stand that were decoded, one entry a row.
+#[derive(Default)]
+struct Places {
+    offsets: Vec<i64>,
+    timestamps: Vec<i64>,
+}
+
+impl InputDecoder {
+    /// `declared`: without the computed columns. `computed` makes all columns (and the watermark) of them.
+    pub fn source(
+        source: u32,
+        decoder: Box<dyn Decoder>,
+        computed: Dataflow,
+        schema: SchemaRef,
+        has_watermark: bool,
+    ) -> Self {
+        Self {
+            source,
+            form: Form::Source(decoder),
+            computed,
+            schema,
+            has_watermark,
+        }
+    }
+
+    /// `declared_key`: the primary key's columns among those that are not computed.
+    pub fn table(
+        source: u32,
+        decoder: TableDecoder,
+        computed: Dataflow,
+        schema: SchemaRef,
+        has_watermark: bool,
+        declared_key: Vec<usize>,
+    ) -> Self {
+        let form = Form::Table {
+            decoder: Box::new(decoder),
+            declared_key,
+        };
+        Self {
+            source,
+            form,
+            computed,
+            schema,
+            has_watermark,
+        }
+    }
+
+    /// Decodes what a step took of one partition of a source.
+    pub fn source_rows(
+        &mut self,
+        taken: &Taken,
+        start_watermark: i64,
+        now_us: i64,
+        dead: &mut Vec<DeadRecord>,
+    ) -> Result<SourceRows, String> {
+        let Form::Source(decoder) = &mut self.form else {
+            return Err("not a source".to_owned());
+        };
+        let mut places = Places::default();
+        each_record(taken, dead, |record| {
+            let Some(value) = record.value else {
+                return Err("null value".to_owned());
+            };
+            decoder.push(value).map_err(|error| error.message)?;
+            places.offsets.push(record.offset);
+            Ok(())
+        });
+        let rows = decoder.finish().map_err(|error| error.to_string())?;
+        let origin = Origin {
+            source: self.source,
+            partition: vec![taken.range.partition; rows.num_rows()].into(),
+            offset: places.offsets.into(),
+            watermark: vec![watermark::NONE; rows.num_rows()].into(),
+        };
+        let delta = Delta {
+            rows,
+            kinds: None,
+            origin: Some(origin),
+        };
+        let delta = self.compute(delta, taken, now_us, dead)?;
+        self.with_watermarks(delta, start_watermark)
+    }
+
+    /// Decodes what a step took of one partition of a table.
+    pub fn table_rows(
+        &mut self,
+        taken: &Taken,
+        now_us: i64,
+        dead: &mut Vec<DeadRecord>,
+    ) -> Result<(RecordBatch, Vec<Upsert>, i64), String> {
+        let Form::Table {
+            decoder,
+            declared_key,
+        } = &mut self.form
+        else {
+            return Err("not a table".to_owned());
+        };
+        let declared_key = declared_key.clone();
+        let mut places = Places::default();
+        each_record(taken, dead, |record| {
+            decoder
+                .push(record.key, record.value)
+                .map_err(|error| error.message)?;
+            places.offsets.push(record.offset);
+            places.timestamps.push(record.timestamp);
+            Ok(())
+        });
+        let batch = decoder.finish().map_err(|error| error.to_string())?;
+        let broken = |error: datafusion::arrow::error::ArrowError| error.to_string();
+        let keys = RowKeys::bind(&batch.rows, &declared_key).map_err(broken)?;
+        let kept: BooleanArray = batch.deleted.iter().map(|deleted| Some(!deleted)).collect();
+        let rows = filter_record_batch(&batch.rows, &kept).map_err(broken)?;
+        let offset: Arc<[i64]> = places
+            .offsets
+            .iter()
+            .zip(&batch.deleted)
+            .filter(|(_, deleted)| !**deleted)
+            .map(|(o, _)| *o)
+            .collect();
+        let origin = Origin {
+            source: self.source,
+            partition: vec![taken.range.partition; rows.num_rows()].into(),
+            offset,
+            watermark: vec![watermark::NONE; rows.num_rows()].into(),
+        };
+        let delta = self.compute(
+            Delta {
+                rows,
+                kinds: None,
+                origin: Some(origin),
+            },
+            taken,
+            now_us,
+            dead,
+        )?;
+        let SourceRows { delta, watermark } = self.with_watermarks(delta, watermark::NONE)?;
+        let at = |row: usize| RecordAt {
+            timestamp_ms: places.timestamps[row],
+            partition: taken.range.partition,
+            offset: places.offsets[row],
+        };
+        let computed: &[i64] = delta.origin.as_ref().map_or(&[], |origin| &origin.offset);
+        let mut next = 0;
+        let mut records = Vec::with_capacity(batch.deleted.len());
+        for row in 0..batch.deleted.len() {
+            let at = at(row);
+            let mut key = Vec::new();
+            keys.write(row, &mut key);
+            if batch.deleted[row] {
+                records.push(Upsert { key, row: None, at });
+            } else if computed.get(next) == Some(&at.offset) {
+                records.push(Upsert {
+                    key,
+                    row: Some(next),
+                    at,
+                });
+                next += 1;
+            }
+        }
+        Ok((delta.rows, records, watermark))
+    }
+
+    fn compute(
+        &mut self,
+        delta: Delta,
+        taken: &Taken,
+        now_us: i64,
+        dead: &mut Vec<DeadRecord>,
+    ) -> Result<Delta, String> {
+        let empty = Delta {
+            rows: RecordBatch::new_empty(self.schema.clone()),
+            kinds: None,
+            origin: delta.origin.clone(),
+        };
+        let mut context = StepContext {
+            now_us,
+            watermark_us: watermark::NONE,
+            errors: Vec::new(),
+            late: Vec::new(),
+        };
+        let failed = |error: headwater_dataflow::operator::OperatorError| error.to_string();
+        self.computed
+            .push("input", delta, &mut context)
+            .map_err(failed)?;
+        let mut out = self.computed.finish(&mut context).map_err(failed)?;
+        for error in context.errors {
+            if let ErrorAt::Row {
+                partition, offset, ..
+            } = error.at
+            {
+                let (key, value) = find_record(taken, offset);
+                dead.push(DeadRecord {
+                    partition,
+                    offset,
+                    operator: "columns".into(),
+                    error: error.message,
+                    key,
+                    value,
+                });
+            }
+        }
+        match out.len() {
+            0 => Ok(Delta {
+                origin: empty.origin.map(|origin| origin.take(&[])),
+                ..empty
+            }),
+            1 => Ok(out.swap_remove(0)),
+            _ => Err("computed columns gave several batches".to_owned()),
+        }
+    }
+
+    /// Takes the watermark column off and writes each row's watermark into its origin.
+    fn with_watermarks(&self, mut delta: Delta, start: i64) -> Result<SourceRows, String> {
+        let mut watermark = start;
+        if self.has_watermark && delta.rows.num_columns() > self.schema.fields().len() {
+            let column = delta.rows.column(self.schema.fields().len());
+            let column = column
+                .as_primitive_opt::<TimestampMicrosecondType>()
+                .ok_or("the watermark is no timestamp")?;
+            let mut before = Vec::with_capacity(column.len());
+            watermark = watermark::before_rows(start, column.iter(), &mut before);
+            if let Some(origin) = &mut delta.origin {
+                origin.watermark = before.into();
+            }
+        }
+        let columns = delta
+            .rows
+            .columns()
+            .iter()
+            .take(self.schema.fields().len())
+            .cloned()
+            .collect();
+        let options = datafusion::arrow::array::RecordBatchOptions::new()
+            .with_row_count(Some(delta.rows.num_rows()));
+        delta.rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|e| e.to_string())?;
+        Ok(SourceRows { delta, watermark })
+    }
+}
+
+/// Calls back for every record of the range; what it refuses is a dead letter.
+fn each_record(
+    taken: &Taken,
+    dead: &mut Vec<DeadRecord>,
+    mut take: impl FnMut(&headwater_record::RecordRef<'_>) -> Result<(), String>,
+) {
+    for batch in &taken.batches {
+        let mut records = match headwater_record::records(batch) {
+            Ok(records) => records,
+            Err(error) => {
+                dead.push(unreadable(
+                    taken,
+                    super::input::base_offset(batch),
+                    &error.to_string(),
+                ));
+                continue;
+            }
+        };
+        while let Some(next) = records.next_ref() {
+            match next {
+                Ok(record)
+                    if record.offset < taken.range.from || record.offset >= taken.range.next => {}
+                Ok(record) => {
+                    if let Err(error) = take(&record) {
+                        let copy = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
+                        dead.push(DeadRecord {
+                            partition: taken.range.partition,
+                            offset: record.offset,
+                            operator: "decode".into(),
+                            error,
+                            key: copy(record.key),
+                            value: copy(record.value),
+                        });
+                    }
+                }
+                Err(error) => dead.push(unreadable(
+                    taken,
+                    super::input::base_offset(batch),
+                    &error.to_string(),
+                )),
+            }
+        }
+    }
+}
+
+fn unreadable(taken: &Taken, offset: i64, error: &str) -> DeadRecord {
+    let error = format!("the record batch cannot be read: {error}");
+    DeadRecord {
+        partition: taken.range.partition,
+        offset,
+        operator: "decode".into(),
+        error,
+        key: None,
+        value: None,
+    }
+}
+
+/// Key and value of a record, read again.
+pub fn find_record(taken: &Taken, offset: i64) -> (Option<Bytes>, Option<Bytes>) {
+    for batch in &taken.batches {
+        if offset < super::input::base_offset(batch) || offset > super::input::last_offset(batch) {
+            continue;
+        }
+        let Ok(records) = headwater_record::records(batch) else {
+            continue;
+        };
+        if let Some(record) = records
+            .filter_map(Result::ok)
+            .find(|record| record.offset == offset)
+        {
+            return (record.key, record.value);
+        }
+    }
+    (None, None)
+}

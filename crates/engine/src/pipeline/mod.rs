@@ -1,0 +1,36 @@
+//! One pipeline: what it is (`plan`), what arrives (`input`, `decode`, `watermark`, `table`), its state and step (`core`, `flows`,
+//! `conditions`), what leaves (`output`, `net`, `appends`), its two threads (`run`, `publish`), and how it comes back (`record`,
+//! `snapshot`, `persist`, `recover`, `start`).
+
+pub mod appends;
+pub mod conditions;
+pub mod core;
+pub mod decode;
+pub mod figures;
+pub mod flows;
+pub mod input;
+pub mod net;
+pub mod output;
+pub mod persist;
+pub mod plan;
+pub mod publish;
+pub mod record;
+pub mod recover;
+pub mod run;
+pub mod shared;
+pub mod snapshot;
+pub mod start;
+pub mod table;
+pub mod watermark;
+
+use std::any::Any;
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!(
+        "a defect of this program: {}",
+        text.unwrap_or_else(|| "panic without a message".to_owned())
+    )
+}

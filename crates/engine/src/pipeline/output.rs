@@ -1,0 +1,313 @@
+//! What a step writes into the log: records of sink topics, changelogs, alerts, dead letters, late rows.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use headwater_connect::{Change, ChangeKind, TopicInfo};
+use headwater_dataflow::delta::Delta;
+use headwater_formats::{BoundRows, FormatError, JsonEncoder};
+use headwater_record::partition_for_key;
+use serde_json::{Value, json};
+
+use super::appends::Appends;
+use super::core::StepOutput;
+use super::decode::DeadRecord;
+use super::net::{At, Net, net};
+use super::plan::{OutputKind, PipelinePlan, RecordKey};
+use crate::base64;
+
+/// Topics that every pipeline writes to.
+#[derive(Clone, Debug)]
+pub struct SharedTopics {
+    pub dead_letters: TopicInfo,
+    pub late_rows: TopicInfo,
+}
+
+/// What a step's clock and number are, for its records.
+#[derive(Clone, Copy, Debug)]
+pub struct StepStamp {
+    pub clock_ms: i64,
+    pub step: u64,
+}
+
+/// Writes all outputs of a step, except its own record.
+pub fn write(
+    plan: &PipelinePlan,
+    topics: &SharedTopics,
+    out: &StepOutput,
+    stamp: StepStamp,
+    appends: &mut Appends,
+) -> Result<(), String> {
+    for output in &plan.outputs {
+        let deltas = &out.relations[output.relation];
+        write_rows(plan, output.relation, &output.kind, deltas, stamp, appends)?;
+    }
+    for (output, events) in &out.alerts {
+        let OutputKind::Alert { topic, .. } = &plan.outputs[*output].kind else {
+            continue;
+        };
+        for event in events {
+            let key = Value::Object(event.key.clone()).to_string();
+            let value = serde_json::to_vec(event).map_err(|error| error.to_string())?;
+            appends.push(topic.partition(0), Some(key.as_bytes()), Some(&value));
+        }
+    }
+    for (input, dead) in &out.dead {
+        let value = dead_letter(plan, *input, dead, stamp);
+        appends.push(
+            topics.dead_letters.partition(0),
+            None,
+            Some(value.to_string().as_bytes()),
+        );
+    }
+    write_late(plan, topics, out, stamp, appends)
+}
+
+/// Rows of one relation to one output; also how a new output gets what is already there.
+pub fn write_rows(
+    plan: &PipelinePlan,
+    relation: usize,
+    kind: &OutputKind,
+    deltas: &[Delta],
+    stamp: StepStamp,
+    appends: &mut Appends,
+) -> Result<(), String> {
+    if deltas.iter().all(Delta::is_empty) {
+        return Ok(());
+    }
+    match kind {
+        OutputKind::Topic { topic, key } => to_topic(topic, key, deltas, stamp, appends),
+        OutputKind::Changelog { topic, .. } => {
+            let key = if plan.append_only(relation) {
+                None
+            } else {
+                plan.key(relation)
+            };
+            to_changelog(topic, key, deltas, appends)
+        }
+        OutputKind::Alert { .. } => Ok(()),
+    }
+}
+
+fn to_topic(
+    topic: &TopicInfo,
+    key: &RecordKey,
+    deltas: &[Delta],
+    stamp: StepStamp,
+    appends: &mut Appends,
+) -> Result<(), String> {
+    let rows = Encoders::new(deltas, key)?;
+    let rows = rows.bind(deltas)?;
+    let mut value = Vec::new();
+    let mut key_bytes = Vec::new();
+    let round_robin =
+        i32::try_from(stamp.step % u64::from(topic.partitions.max(1).unsigned_abs())).unwrap_or(0);
+    let mut write = |at: At, deleted: bool| {
+        let keyed = rows.key(at, &mut key_bytes);
+        let partition = if keyed {
+            partition_for_key(&key_bytes, topic.partitions)
+        } else {
+            round_robin
+        };
+        value.clear();
+        rows.all[at.delta].write_object(at.row, &mut value);
+        let key = keyed.then_some(key_bytes.as_slice());
+        appends.push(
+            topic.partition(partition),
+            key,
+            (!deleted).then_some(value.as_slice()),
+        );
+    };
+    if let RecordKey::Upserted { columns, .. } = key {
+        for change in net(deltas, columns).map_err(|error| error.to_string())? {
+            match change {
+                Net::Upsert(at) => write(at, false),
+                Net::Delete(at) => write(at, true),
+            }
+        }
+    } else {
+        added(deltas).for_each(|at| write(at, false));
+    }
+    Ok(())
+}
+
+fn to_changelog(
+    topic: &TopicInfo,
+    key: Option<&[usize]>,
+    deltas: &[Delta],
+    appends: &mut Appends,
+) -> Result<(), String> {
+    let rows = Encoders::new(deltas, &RecordKey::None)?;
+    let rows = rows.bind(deltas)?;
+    let mut write = |at: At, kind: ChangeKind| -> Result<(), String> {
+        let change = Change {
+            kind,
+            values: rows.all[at.delta].values(at.row),
+        };
+        let value = serde_json::to_vec(&change).map_err(|error| error.to_string())?;
+        appends.push(topic.partition(0), None, Some(&value));
+        Ok(())
+    };
+    let Some(key) = key else {
+        return added(deltas).try_for_each(|at| write(at, ChangeKind::Upsert));
+    };
+    for change in net(deltas, key).map_err(|error| error.to_string())? {
+        match change {
+            Net::Upsert(at) => write(at, ChangeKind::Upsert)?,
+            Net::Delete(at) => write(at, ChangeKind::Delete)?,
+        }
+    }
+    Ok(())
+}
+
+fn added(deltas: &[Delta]) -> impl Iterator<Item = At> + '_ {
+    deltas.iter().enumerate().flat_map(|(delta, rows)| {
+        (0..rows.len())
+            .filter(|row| rows.kind(*row).adds())
+            .map(move |row| At { delta, row })
+    })
+}
+
+/// Encoders of values and keys for deltas of one relation.
+struct Encoders {
+    all: JsonEncoder,
+    key: Option<JsonEncoder>,
+    text: bool,
+}
+
+struct Bound<'e> {
+    all: Vec<BoundRows<'e>>,
+    keys: Option<Vec<BoundRows<'e>>>,
+    text: bool,
+}
+
+impl Encoders {
+    fn new(deltas: &[Delta], key: &RecordKey) -> Result<Self, String> {
+        let schema = deltas
+            .first()
+            .map(|delta| delta.rows.schema())
+            .ok_or("no rows")?;
+        let (columns, text) = match key {
+            RecordKey::None => (None, false),
+            RecordKey::Appended { columns, text } | RecordKey::Upserted { columns, text } => {
+                (Some(columns), *text)
+            }
+        };
+        let key = columns.map(|columns| JsonEncoder::of_columns(&schema, columns));
+        Ok(Self {
+            all: JsonEncoder::new(&schema),
+            key,
+            text,
+        })
+    }
+
+    fn bind(&self, deltas: &[Delta]) -> Result<Bound<'_>, String> {
+        let broken = |error: FormatError| error.to_string();
+        Ok(Bound {
+            all: bind_all(&self.all, deltas).map_err(broken)?,
+            keys: match &self.key {
+                Some(key) => Some(bind_all(key, deltas).map_err(broken)?),
+                None => None,
+            },
+            text: self.text,
+        })
+    }
+}
+
+fn bind_all<'e>(
+    encoder: &'e JsonEncoder,
+    deltas: &[Delta],
+) -> Result<Vec<BoundRows<'e>>, FormatError> {
+    deltas
+        .iter()
+        .map(|delta| encoder.bind(&delta.rows))
+        .collect()
+}
+
+impl Bound<'_> {
+    /// Whether there is a key; `into` then holds it.
+    fn key(&self, at: At, into: &mut Vec<u8>) -> bool {
+        let Some(keys) = &self.keys else { return false };
+        into.clear();
+        if self.text {
+            return keys[at.delta].write_text(at.row, 0, into);
+        }
+        keys[at.delta].write_object(at.row, into);
+        true
+    }
+}
+
+fn dead_letter(plan: &PipelinePlan, input: usize, dead: &DeadRecord, stamp: StepStamp) -> Value {
+    let raw = |bytes: &Option<bytes::Bytes>| {
+        let text = bytes
+            .as_ref()
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        (text, bytes.as_ref().map(|bytes| base64::encode(bytes)))
+    };
+    let (key_text, key_base64) = raw(&dead.key);
+    let (value_text, value_base64) = raw(&dead.value);
+    json!({
+        "time": stamp.clock_ms,
+        "pipeline": plan.name,
+        "operator": dead.operator,
+        "source": plan.inputs[input].name,
+        "error": dead.error,
+        "topic": plan.inputs[input].topic.name,
+        "partition": dead.partition,
+        "offset": dead.offset,
+        "key_text": key_text,
+        "key_base64": key_base64,
+        "value_text": value_text,
+        "value_base64": value_base64,
+    })
+}
+
+fn write_late(
+    plan: &PipelinePlan,
+    topics: &SharedTopics,
+    out: &StepOutput,
+    stamp: StepStamp,
+    appends: &mut Appends,
+) -> Result<(), String> {
+    for (flow, late) in &out.late {
+        let texts = row_texts(&late.rows)?;
+        for (row, text) in texts.into_iter().enumerate() {
+            let origin = late.origin.as_ref();
+            let topic = origin
+                .and_then(|o| plan.inputs.get(o.source as usize))
+                .map(|input| input.topic.name.as_str());
+            let value = json!({
+                "time": stamp.clock_ms,
+                "pipeline": plan.name,
+                "view": plan.flows[*flow].name,
+                "operator": late.operator,
+                "topic": topic,
+                "partition": origin.map(|o| o.partition[row]),
+                "offset": origin.map(|o| o.offset[row]),
+                "row": text,
+            });
+            appends.push(
+                topics.late_rows.partition(0),
+                None,
+                Some(value.to_string().as_bytes()),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn row_texts(rows: &RecordBatch) -> Result<Vec<String>, String> {
+    let (bytes, ends) = JsonEncoder::new(&rows.schema())
+        .encode(rows)
+        .map_err(|error| error.to_string())?;
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    Ok(starts
+        .zip(ends.iter())
+        .map(|(start, end)| String::from_utf8_lossy(&bytes[start..*end]).into_owned())
+        .collect())
+}
+
+/// Rows that are all added, for an output that is new.
+pub fn as_inserts(batches: Vec<RecordBatch>) -> Arc<[Delta]> {
+    batches.into_iter().map(Delta::inserts).collect()
+}

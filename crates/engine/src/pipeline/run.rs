@@ -1,0 +1,620 @@
+//! The first thread of a pipeline: takes what has arrived, runs the step, commits it, and goes on while it becomes durable.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use headwater_base::{Offset, PartitionId};
+use headwater_connect::step_log::DurableStep;
+use headwater_connect::{CommitError, Step, StepLog, Visibility};
+
+use super::appends::Appends;
+use super::core::{Core, StepFailure, StepOutput};
+use super::input::{self, Partition, Slot, Taken};
+use super::output::{self, SharedTopics, StepStamp};
+use super::publish::{Publish, Published};
+use super::record::{Genesis, STEP_RECORD_VERSION, StepRecord};
+use super::shared::Shared;
+use super::snapshot::SnapshotId;
+use super::{figures, persist};
+use crate::config::EngineConfig;
+use crate::status::PipelineState;
+
+/// How often a pipeline without input looks after itself.
+const HOUSEKEEPING: Duration = Duration::from_millis(500);
+/// Pause before a commit that the log refused is tried again, and between looks at the memory.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// Late rows that are kept for queries.
+const LATE_ROWS_KEPT: Offset = 100_000;
+
+/// A pipeline that has recovered, on its own thread.
+pub struct Runner {
+    pub core: Core,
+    pub log: Arc<dyn StepLog>,
+    pub config: EngineConfig,
+    pub shared: Arc<Shared>,
+    pub topics: SharedTopics,
+    pub steps: PartitionId,
+    pub publish: SyncSender<Publish>,
+    /// Ends of the partitions when the pipeline started: up to there it catches up.
+    pub catch_up: Vec<(u32, i32, Offset)>,
+    /// Outputs that still get what is in their views already.
+    pub seeds: Vec<String>,
+    pub genesis: Genesis,
+    pub book: Bookkeeping,
+}
+
+/// What the runner remembers for its own purposes; nothing of it decides results.
+pub struct Bookkeeping {
+    /// Step records with positions: (step, offset in the step topic).
+    pub anchors: VecDeque<(u64, Offset)>,
+    pub trimmed_to: Offset,
+    pub bytes_since_snapshot: u64,
+    pub steps_since_snapshot: u64,
+    /// Where the input ends, once that was asked.
+    pub end_at: Option<Vec<(u32, i32, Offset)>>,
+    pub looked_after: Instant,
+    pub rows_then: u64,
+    pub guards: Vec<Box<dyn Send + Sync>>,
+    /// A step was computed but never committed: the state in memory is ahead of the log and must not be kept.
+    pub abandoned: bool,
+}
+
+impl Default for Bookkeeping {
+    fn default() -> Self {
+        Self {
+            anchors: VecDeque::new(),
+            trimmed_to: 0,
+            bytes_since_snapshot: 0,
+            steps_since_snapshot: 0,
+            end_at: None,
+            looked_after: Instant::now(),
+            rows_then: 0,
+            guards: Vec::new(),
+            abandoned: false,
+        }
+    }
+}
+
+impl Runner {
+    /// Until told to stop.
+    pub fn run(&mut self) -> Result<(), StepFailure> {
+        let clock = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(failure)?;
+        self.watch_inputs();
+        self.show_state();
+        while !self.shared.stopping() {
+            self.look_after_itself()?;
+            let taken = self.take()?;
+            let now_ms = self.config.clock.now_ms();
+            let idle = self.idle(now_ms);
+            let ended = self.end_reached();
+            let due =
+                !taken.is_empty() || !self.seeds.is_empty() || ended || self.idle_matters(&idle);
+            if due || self.caught_up_now() {
+                self.step(now_ms, idle, ended, taken)?;
+            } else {
+                let pause = self.pause(now_ms);
+                let wake = Arc::clone(&self.shared.wake);
+                let _ =
+                    clock.block_on(async { tokio::time::timeout(pause, wake.notified()).await });
+            }
+        }
+        self.finish();
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<Vec<Taken>, StepFailure> {
+        let count = self
+            .core
+            .inputs
+            .iter()
+            .map(|input| input.partitions.len())
+            .sum();
+        let slots = self
+            .core
+            .inputs
+            .iter_mut()
+            .enumerate()
+            .flat_map(|(index, input)| {
+                let input_index = u32::try_from(index).unwrap_or(u32::MAX);
+                input.partitions.iter_mut().map(move |partition| Slot {
+                    input: input_index,
+                    partition,
+                })
+            });
+        let taken =
+            input::gather(self.log.as_ref(), slots, count, &self.config.steps).map_err(failure)?;
+        Ok(taken)
+    }
+
+    /// Partitions that have been read to their end for so long that they no longer hold the watermark back.
+    fn idle(&mut self, now_ms: i64) -> Vec<(u32, i32)> {
+        let mut idle = Vec::new();
+        for (index, (input, plan)) in self
+            .core
+            .inputs
+            .iter_mut()
+            .zip(&self.core.plan.inputs)
+            .enumerate()
+        {
+            if !plan.has_watermark {
+                continue;
+            }
+            for partition in &mut input.partitions {
+                if is_idle(partition, plan.idle_ms, now_ms) {
+                    idle.push((u32::try_from(index).unwrap_or(u32::MAX), partition.index));
+                }
+            }
+        }
+        idle
+    }
+
+    fn idle_matters(&self, idle: &[(u32, i32)]) -> bool {
+        let flagged = |(input, partition): &(u32, i32)| {
+            let state = self.core.inputs.get(*input as usize);
+            state.is_some_and(|i| i.partitions.iter().any(|p| p.index == *partition && p.idle))
+        };
+        !self.core.ended && idle.iter().any(|id| !flagged(id))
+    }
+
+    /// The last of what was there at the start has been taken in, but no step has said so yet.
+    fn caught_up_now(&mut self) -> bool {
+        if self.catch_up.is_empty() {
+            return false;
+        }
+        let reached = reached(&self.core, &self.catch_up);
+        if reached {
+            self.catch_up.clear();
+            self.show_state();
+        }
+        reached
+    }
+
+    fn end_reached(&mut self) -> bool {
+        if self.core.ended || !self.shared.end_asked.load(Ordering::Acquire) {
+            return false;
+        }
+        let (core, log) = (&self.core, &self.log);
+        let end_at = self
+            .book
+            .end_at
+            .get_or_insert_with(|| ends(core, log.as_ref(), Visibility::InFlight));
+        reached(core, end_at)
+    }
+
+    fn step(
+        &mut self,
+        now_ms: i64,
+        idle: Vec<(u32, i32)>,
+        ended: bool,
+        taken: Vec<Taken>,
+    ) -> Result<(), StepFailure> {
+        let began = Instant::now();
+        let moved: Vec<(u32, i32)> = taken
+            .iter()
+            .map(|t| (t.range.input, t.range.partition))
+            .collect();
+        let mut record = StepRecord {
+            v: STEP_RECORD_VERSION,
+            generation: self.core.generation,
+            step: self.core.step + 1,
+            clock_ms: now_ms,
+            catching_up: !self.catch_up.is_empty(),
+            ended: ended && taken.is_empty(),
+            idle: idle.into_iter().filter(|id| !moved.contains(id)).collect(),
+            ranges: taken.iter().map(|taken| taken.range).collect(),
+            positions: None,
+            genesis: None,
+        };
+        let out = self.core.run(&record, &taken)?;
+        let snapshot = self.snapshot_due(&taken);
+        if snapshot {
+            record.positions = Some(self.core.positions());
+            record.genesis = Some(self.genesis.clone());
+        }
+        let stamp = StepStamp {
+            clock_ms: now_ms,
+            step: record.step,
+        };
+        let mut appends = Appends::new(now_ms);
+        output::write(&self.core.plan, &self.topics, &out, stamp, &mut appends)
+            .map_err(StepFailure)?;
+        self.seed(stamp, &mut appends)?;
+        appends.push(self.steps, None, Some(&record.encode()));
+        let appends = appends.finish();
+        let partitions: Vec<PartitionId> =
+            appends.iter().map(|(partition, _)| *partition).collect();
+        let counts: Vec<Offset> = appends
+            .iter()
+            .map(|(_, batch)| input::last_offset(batch) + 1)
+            .collect();
+        let trims = self.trims();
+        let Some((offsets, durable)) = self.commit(Step { appends, trims })? else {
+            self.book.abandoned = true;
+            return Ok(());
+        };
+        let ends: Vec<(PartitionId, Offset)> = partitions
+            .into_iter()
+            .zip(offsets.iter().zip(counts).map(|(base, count)| base + count))
+            .collect();
+        self.note_commit(&record, &ends);
+        self.shared.visible.lock().step_last_us =
+            u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.publish(&record, out, &ends, Some(durable))?;
+        if snapshot {
+            self.snapshot()?;
+        }
+        Ok(())
+    }
+
+    /// New outputs get what their views hold already, as part of the first step.
+    fn seed(&mut self, stamp: StepStamp, appends: &mut Appends) -> Result<(), StepFailure> {
+        for name in std::mem::take(&mut self.seeds) {
+            self.barrier();
+            let plan = Arc::clone(&self.core.plan);
+            let Some(output) = plan.outputs.iter().find(|output| output.name == name) else {
+                continue;
+            };
+            // A sink outside the log starts from a snapshot of the view instead.
+            let (super::plan::OutputKind::Topic { .. }, Some(cell)) =
+                (&output.kind, &self.shared.cells[output.relation])
+            else {
+                continue;
+            };
+            let rows: Result<Vec<_>, _> = cell.picture().rows.batches().collect();
+            let deltas = output::as_inserts(rows.map_err(failure)?);
+            output::write_rows(
+                &plan,
+                output.relation,
+                &output.kind,
+                &deltas,
+                stamp,
+                appends,
+            )
+            .map_err(StepFailure)?;
+        }
+        Ok(())
+    }
+
+    /// Until the log takes it, or the pipeline is told to stop (then the step never happened).
+    fn commit(&self, step: Step) -> Result<Option<(Vec<Offset>, DurableStep)>, StepFailure> {
+        let mut refused = false;
+        loop {
+            match self.log.commit(step.clone()) {
+                Ok(done) => {
+                    if refused {
+                        self.show_state();
+                    }
+                    return Ok(Some(done));
+                }
+                Err(CommitError::Failed(reason)) => return Err(StepFailure(reason)),
+                Err(CommitError::Retry(reason)) => {
+                    refused = true;
+                    self.shared.set_state(PipelineState::Paused(reason));
+                    if self.shared.stopping() {
+                        return Ok(None);
+                    }
+                    std::thread::sleep(RETRY_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn note_commit(&mut self, record: &StepRecord, ends: &[(PartitionId, Offset)]) {
+        let own = ends.iter().find(|(partition, _)| *partition == self.steps);
+        if let (Some(_), Some((_, end))) = (&record.positions, own) {
+            self.book.anchors.push_back((record.step, end - 1));
+        }
+    }
+
+    /// Hands the results over; waits when too many steps are not durable yet.
+    pub fn publish(
+        &mut self,
+        record: &StepRecord,
+        mut out: StepOutput,
+        ends: &[(PartitionId, Offset)],
+        durable: Option<DurableStep>,
+    ) -> Result<(), StepFailure> {
+        let plan = &self.core.plan;
+        let kept = (0..plan.relations()).filter(|relation| self.shared.cells[*relation].is_some());
+        let changes: Vec<_> = kept
+            .map(|relation| (relation, std::mem::take(&mut out.relations[relation])))
+            .filter(|(relation, deltas)| {
+                !deltas.is_empty() || out.forget.iter().any(|(of, _)| of == relation)
+            })
+            .collect();
+        let published = Published {
+            durable,
+            step: record.step,
+            clock_ms: record.clock_ms,
+            ended: record.ended,
+            ranges: record.ranges.clone(),
+            changes,
+            forget: out.forget,
+            changelogs: changelog_ends(plan, ends),
+            counters: self.core.counters,
+            watermark: self.core.watermark(),
+        };
+        let sent = self.publish.send(Publish::Step(Box::new(published)));
+        sent.map_err(|_| StepFailure("the publishing thread has ended".to_owned()))
+    }
+
+    fn snapshot_due(&mut self, taken: &[Taken]) -> bool {
+        let bytes: usize = taken
+            .iter()
+            .flat_map(|taken| &taken.batches)
+            .map(bytes::Bytes::len)
+            .sum();
+        self.book.bytes_since_snapshot += bytes as u64;
+        self.book.steps_since_snapshot += 1;
+        let policy = &self.config.snapshots;
+        let last = self.shared.snapshot_bytes.load(Ordering::Acquire);
+        let least = policy
+            .input_bytes_min
+            .max((last as f64 * policy.growth) as u64);
+        self.book.bytes_since_snapshot >= least
+            || self.book.steps_since_snapshot >= policy.steps_max
+    }
+
+    fn snapshot(&mut self) -> Result<(), StepFailure> {
+        self.book.bytes_since_snapshot = 0;
+        self.book.steps_since_snapshot = 0;
+        let id = SnapshotId {
+            generation: self.core.generation,
+            step: self.core.step,
+            fingerprint: self.core.plan.flow_fingerprint.clone(),
+        };
+        let core = persist::snapshot(&self.core).map_err(failure)?;
+        let sent = self.publish.send(Publish::Snapshot { id, core });
+        sent.map_err(|_| StepFailure("the publishing thread has ended".to_owned()))
+    }
+
+    /// Step records that snapshots have made superfluous, and late rows past what is kept.
+    fn trims(&mut self) -> Vec<(PartitionId, Offset)> {
+        let mut trims = Vec::new();
+        let step = self.shared.trim_step.load(Ordering::Acquire);
+        while self.book.anchors.len() > 1 && self.book.anchors[1].0 <= step {
+            self.book.anchors.pop_front();
+        }
+        if let Some((anchor, offset)) = self.book.anchors.front()
+            && *anchor <= step
+            && *offset > self.book.trimmed_to
+        {
+            self.book.trimmed_to = *offset;
+            trims.push((self.steps, *offset));
+        }
+        let late = self.topics.late_rows.partition(0);
+        let (start, end) = self.log.extent(late);
+        if end - start > 2 * LATE_ROWS_KEPT {
+            trims.push((late, end - LATE_ROWS_KEPT));
+        }
+        trims
+    }
+
+    /// Returns when everything handed over so far is visible.
+    pub fn barrier(&self) {
+        let (reached, wait) = std::sync::mpsc::sync_channel(1);
+        if self.publish.send(Publish::Barrier(reached)).is_ok() {
+            let _ = wait.recv();
+        }
+    }
+
+    /// A last snapshot, so that the next start has little to run again.
+    fn finish(&mut self) {
+        if self.shared.failed() {
+            return;
+        }
+        if self.book.steps_since_snapshot > 0 && !self.book.abandoned {
+            let now_ms = self.config.clock.now_ms();
+            let record = StepRecord {
+                v: STEP_RECORD_VERSION,
+                generation: self.core.generation,
+                step: self.core.step + 1,
+                clock_ms: now_ms,
+                catching_up: !self.catch_up.is_empty(),
+                ended: false,
+                idle: self.flagged_idle(),
+                ranges: Vec::new(),
+                positions: Some(self.core.positions()),
+                genesis: Some(self.genesis.clone()),
+            };
+            if let Err(error) = self.last_step(&record) {
+                tracing::warn!(pipeline = self.core.plan.name, %error, "no snapshot at the end");
+            }
+        }
+        self.barrier();
+        self.shared.set_state(PipelineState::Stopped);
+    }
+
+    fn last_step(&mut self, record: &StepRecord) -> Result<(), StepFailure> {
+        let out = self.core.run(record, &[])?;
+        let stamp = StepStamp {
+            clock_ms: record.clock_ms,
+            step: record.step,
+        };
+        let mut appends = Appends::new(record.clock_ms);
+        output::write(&self.core.plan, &self.topics, &out, stamp, &mut appends)
+            .map_err(StepFailure)?;
+        appends.push(self.steps, None, Some(&record.encode()));
+        let step = Step {
+            appends: appends.finish(),
+            trims: Vec::new(),
+        };
+        let (_, durable) = self.log.commit(step).map_err(failure)?;
+        self.publish(record, out, &[], Some(durable))?;
+        self.snapshot()
+    }
+
+    fn flagged_idle(&self) -> Vec<(u32, i32)> {
+        let each = |(index, input): (usize, &super::core::InputState)| {
+            let flagged = input.partitions.iter().filter(|p| p.idle);
+            flagged
+                .map(|p| (u32::try_from(index).unwrap_or(u32::MAX), p.index))
+                .collect::<Vec<_>>()
+        };
+        self.core.inputs.iter().enumerate().flat_map(each).collect()
+    }
+
+    fn look_after_itself(&mut self) -> Result<(), StepFailure> {
+        if self.book.looked_after.elapsed() < HOUSEKEEPING {
+            return Ok(());
+        }
+        self.look_at_topics()?;
+        figures::refresh(&self.core, &self.shared, &mut self.book);
+        let mut paused = false;
+        while let Some(reason) = self
+            .shared
+            .account(self.core.state_bytes() + self.shared.cell_bytes())
+        {
+            if self.shared.stopping() {
+                return Ok(());
+            }
+            paused = true;
+            self.shared.set_state(PipelineState::Paused(reason));
+            std::thread::sleep(RETRY_PAUSE);
+        }
+        if paused {
+            self.show_state();
+        }
+        Ok(())
+    }
+
+    /// Topics may grow, or be deleted and made anew.
+    fn look_at_topics(&mut self) -> Result<(), StepFailure> {
+        let plan = Arc::clone(&self.core.plan);
+        let mut grown = false;
+        for (input, plan) in self.core.inputs.iter_mut().zip(&plan.inputs) {
+            let Some(topic) = self.log.topic(&plan.topic.name) else {
+                return Err(StepFailure(format!(
+                    "its topic {} has been deleted",
+                    plan.topic.name
+                )));
+            };
+            if topic.id != plan.topic.id {
+                return Err(StepFailure(format!(
+                    "its topic {} has been made anew",
+                    plan.topic.name
+                )));
+            }
+            for index in i32::try_from(input.partitions.len()).unwrap_or(i32::MAX)..topic.partitions
+            {
+                input.partitions.push(Partition::new(&topic, index, 0));
+                grown = true;
+            }
+        }
+        if grown {
+            self.watch_inputs();
+        }
+        Ok(())
+    }
+
+    fn watch_inputs(&mut self) {
+        let partitions: Vec<PartitionId> = self
+            .core
+            .inputs
+            .iter()
+            .flat_map(|input| input.partitions.iter().map(|p| p.id))
+            .collect();
+        let wake = Arc::clone(&self.shared.wake);
+        self.book.guards = vec![self.log.register(&partitions, Visibility::InFlight, wake)];
+    }
+
+    fn show_state(&self) {
+        let caught_up = self.catch_up.is_empty();
+        self.shared.set_state(if caught_up {
+            PipelineState::Running
+        } else {
+            PipelineState::CatchingUp
+        });
+    }
+
+    fn pause(&self, now_ms: i64) -> Duration {
+        let mut pause = HOUSEKEEPING;
+        for (input, plan) in self
+            .core
+            .inputs
+            .iter()
+            .zip(&self.core.plan.inputs)
+            .filter(|(_, p)| p.has_watermark)
+        {
+            for partition in input.partitions.iter().filter(|partition| !partition.idle) {
+                let Some(since) = partition.quiet_since_ms else {
+                    continue;
+                };
+                let left = (since + plan.idle_ms - now_ms).max(1).unsigned_abs();
+                pause = pause.min(Duration::from_millis(left));
+            }
+        }
+        pause
+    }
+}
+
+fn is_idle(partition: &mut Partition, idle_ms: i64, now_ms: i64) -> bool {
+    if partition.next < partition.end {
+        partition.quiet_since_ms = None;
+        return false;
+    }
+    let since = *partition.quiet_since_ms.get_or_insert(now_ms);
+    partition.idle || now_ms - since >= idle_ms
+}
+
+fn changelog_ends(
+    plan: &super::plan::PipelinePlan,
+    ends: &[(PartitionId, Offset)],
+) -> Vec<(usize, Offset)> {
+    let changelogs = plan.outputs.iter().filter_map(|output| match &output.kind {
+        super::plan::OutputKind::Changelog { topic, .. } => {
+            Some((output.relation, topic.partition(0)))
+        }
+        _ => None,
+    });
+    let end = |partition: PartitionId| {
+        ends.iter()
+            .filter(|(p, _)| *p == partition)
+            .map(|(_, end)| *end)
+            .max()
+    };
+    changelogs
+        .filter_map(|(relation, partition)| Some((relation, end(partition)?)))
+        .collect()
+}
+
+/// Ends of all input partitions.
+pub fn ends(core: &Core, log: &dyn StepLog, visibility: Visibility) -> Vec<(u32, i32, Offset)> {
+    let mut ends = Vec::new();
+    for (index, input) in core.inputs.iter().enumerate() {
+        for partition in &input.partitions {
+            let end = match visibility {
+                Visibility::Durable => log.extent(partition.id).1,
+                Visibility::InFlight => {
+                    let read = log.read_committed(partition.id, partition.next, 1, visibility);
+                    read.map_or(partition.next, |read| read.end)
+                }
+            };
+            ends.push((
+                u32::try_from(index).unwrap_or(u32::MAX),
+                partition.index,
+                end,
+            ));
+        }
+    }
+    ends
+}
+
+/// Whether everything up to these ends has been taken in.
+pub fn reached(core: &Core, ends: &[(u32, i32, Offset)]) -> bool {
+    ends.iter().all(|(input, partition, end)| {
+        let state = core.inputs.get(*input as usize);
+        let found = state.and_then(|state| state.partitions.iter().find(|p| p.index == *partition));
+        found.is_none_or(|partition| partition.next >= *end)
+    })
+}
+
+fn failure(error: impl std::fmt::Display) -> StepFailure {
+    StepFailure(error.to_string())
+}

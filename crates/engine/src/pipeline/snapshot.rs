@@ -1,0 +1,207 @@
+//! Snapshot files: a pipeline's whole state after one step, so that only the steps since need to be run again.
+//!
+//! ```text
+//! magic "HWSNAP\0" + version u8 | generation u64 | step u64 | fingerprint length u64 + text | body length u64 + body | CRC-32C u32 of all before
+//! ```
+//! Integers little endian. Written to a temporary name, synced, renamed, folder synced; the newest two are kept. A file that is
+//! torn, rotten or of another version is passed over: an older one or the input itself gives the same state.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::codec::{corrupt, get_bytes, get_u64, put_bytes, put_u64};
+
+/// Version of the layout of the file and of everything in the body that is the engine's own.
+pub const SNAPSHOT_VERSION: u8 = 1;
+const MAGIC: &[u8; 7] = b"HWSNAP\0";
+const KEPT: usize = 2;
+
+/// What a snapshot is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotId {
+    pub generation: u64,
+    pub step: u64,
+    /// Of the flows whose state it holds.
+    pub fingerprint: String,
+}
+
+/// The folder of one pipeline's snapshots.
+#[derive(Clone, Debug)]
+pub struct SnapshotDir {
+    dir: PathBuf,
+}
+
+impl SnapshotDir {
+    /// Names are encoded so that no pipeline's name can leave the folder.
+    pub fn new(state_dir: &Path, pipeline: &str) -> Self {
+        let mut name = String::new();
+        for byte in pipeline.bytes() {
+            if byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' {
+                name.push(char::from(byte));
+            } else {
+                name.push_str(&format!("%{byte:02x}"));
+            }
+        }
+        Self {
+            dir: state_dir.join(name),
+        }
+    }
+
+    /// Writes one for good and lets go of the oldest.
+    pub fn write(&self, id: &SnapshotId, body: &[u8]) -> io::Result<u64> {
+        fs::create_dir_all(&self.dir)?;
+        let bytes = encode(id, body)?;
+        let name = format!("{:020}-{:020}.snap", id.generation, id.step);
+        let temporary = self.dir.join(format!("{name}.tmp"));
+        let mut file = File::create(&temporary)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, self.dir.join(name))?;
+        File::open(&self.dir)?.sync_all()?;
+        for old in self.files().into_iter().skip(KEPT) {
+            fs::remove_file(old)?;
+        }
+        Ok(bytes.len() as u64)
+    }
+
+    /// The newest readable one that `fits`.
+    pub fn newest(&self, fits: impl Fn(&SnapshotId) -> bool) -> Option<(SnapshotId, Vec<u8>)> {
+        for path in self.files() {
+            let read = fs::read(&path).and_then(|bytes| decode(&bytes));
+            match read {
+                Ok((id, body)) if fits(&id) => return Some((id, body)),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "passing over a snapshot")
+                }
+            }
+        }
+        None
+    }
+
+    /// The second newest one is the one that must stay recoverable.
+    pub fn oldest_kept_step(&self, generation: u64) -> Option<u64> {
+        let prefix = format!("{generation:020}-");
+        let steps = self.files().into_iter().filter_map(|path| {
+            let name = path
+                .file_name()?
+                .to_str()?
+                .strip_prefix(&prefix)?
+                .to_owned();
+            name.strip_suffix(".snap")?.parse::<u64>().ok()
+        });
+        steps.min()
+    }
+
+    pub fn remove(&self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+
+    /// Newest first.
+    fn files(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(&self.dir) else {
+            return Vec::new();
+        };
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        files.retain(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "snap")
+        });
+        files.sort_unstable_by(|a, b| b.cmp(a));
+        files
+    }
+}
+
+fn encode(id: &SnapshotId, body: &[u8]) -> io::Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(body.len() + 128);
+    out.extend_from_slice(MAGIC);
+    out.push(SNAPSHOT_VERSION);
+    put_u64(&mut out, id.generation)?;
+    put_u64(&mut out, id.step)?;
+    put_bytes(&mut out, id.fingerprint.as_bytes())?;
+    put_bytes(&mut out, body)?;
+    let crc = crc32c::crc32c(&out);
+    out.extend_from_slice(&crc.to_le_bytes());
+    Ok(out)
+}
+
+fn decode(bytes: &[u8]) -> io::Result<(SnapshotId, Vec<u8>)> {
+    let Some((covered, crc)) = bytes.split_last_chunk::<4>() else {
+        return Err(corrupt("too short"));
+    };
+    if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
+        return Err(corrupt("its checksum does not match"));
+    }
+    let Some(mut rest) = covered.strip_prefix(MAGIC) else {
+        return Err(corrupt("not a snapshot"));
+    };
+    let version = rest.split_off_first().copied();
+    if version != Some(SNAPSHOT_VERSION) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a snapshot of another version",
+        ));
+    }
+    let generation = get_u64(&mut rest)?;
+    let step = get_u64(&mut rest)?;
+    let fingerprint =
+        String::from_utf8(get_bytes(&mut rest)?).map_err(|_| corrupt("fingerprint"))?;
+    Ok((
+        SnapshotId {
+            generation,
+            step,
+            fingerprint,
+        },
+        get_bytes(&mut rest)?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn id(step: u64) -> SnapshotId {
+        SnapshotId {
+            generation: 1,
+            step,
+            fingerprint: "f".into(),
+        }
+    }
+
+    #[test]
+    fn keeps_two_and_falls_back_when_the_newest_is_rotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = SnapshotDir::new(dir.path(), "a/../b");
+        for step in 1..=3 {
+            snapshots
+                .write(&id(step), format!("state {step}").as_bytes())
+                .unwrap();
+        }
+        assert_eq!(snapshots.files().len(), KEPT);
+        assert_eq!(snapshots.oldest_kept_step(1), Some(2));
+        assert_eq!(
+            snapshots.newest(|_| true),
+            Some((id(3), b"state 3".to_vec()))
+        );
+        let newest = snapshots.files().remove(0);
+        let mut bytes = fs::read(&newest).unwrap();
+        for position in 0..bytes.len() {
+            bytes[position] ^= 1;
+            fs::write(&newest, &bytes).unwrap();
+            assert_eq!(
+                snapshots.newest(|_| true),
+                Some((id(2), b"state 2".to_vec())),
+                "byte {position}"
+            );
+            bytes[position] ^= 1;
+        }
+        fs::write(&newest, &bytes[..bytes.len() - 5]).unwrap();
+        assert_eq!(snapshots.newest(|_| true).unwrap().0, id(2));
+        assert_eq!(snapshots.newest(|id| id.step > 2), None);
+        assert!(dir.path().join("a%2f%2e%2e%2fb").is_dir());
+    }
+}

@@ -1,0 +1,482 @@
+//! Starting a pipeline: its threads, its fresh state, its recovery.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+
+use headwater_base::{Offset, PartitionId};
+use headwater_connect::{StepLog, Visibility};
+use headwater_dataflow::Dataflow;
+use headwater_formats::TableDecoder;
+use headwater_sql::{StepClock, physical_schema_of};
+use headwater_views::ViewStore;
+
+use super::core::{Core, Counters, FlowState, InputState, StepFailure};
+use super::decode::InputDecoder;
+use super::input::Partition;
+use super::output::SharedTopics;
+use super::plan::{FlowPlan, InputDef, InputPlan, OutputKind, PipelinePlan};
+use super::publish::Publish;
+use super::record::{Position, StepRecord};
+use super::recover::{self, failure};
+use super::run::{Bookkeeping, Runner, ends};
+use super::shared::{NodeMemory, Shared};
+use super::snapshot::{SnapshotDir, SnapshotId};
+use super::table::TableState;
+use super::{persist, publish, watermark};
+use crate::alerts::state::{AlertEvent, AlertState};
+use crate::cell::{ViewCell, ViewInfo};
+use crate::codec;
+use crate::config::EngineConfig;
+
+/// A pipeline's threads. Dropping it does not stop them.
+pub struct Running {
+    pub shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a pipeline needs of the engine. Its topics exist.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub log: Arc<dyn StepLog>,
+    pub config: EngineConfig,
+    pub memory: Arc<NodeMemory>,
+    pub topics: SharedTopics,
+    /// Partition of the pipeline's step records.
+    pub steps: PartitionId,
+    /// The clock that the planned expressions read.
+    pub clock: StepClock,
+}
+
+impl Running {
+    pub fn stop(&mut self) {
+        self.shared.ask_to_stop();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        self.shared.account(0);
+    }
+
+    pub fn ask_to_stop(&self) {
+        self.shared.ask_to_stop();
+    }
+}
+
+/// Starts the threads; recovery happens on them.
+pub fn start(plan: Arc<PipelinePlan>, around: Surroundings) -> std::io::Result<Running> {
+    let cells = (0..plan.relations())
+        .map(|relation| cell(&plan, relation))
+        .collect();
+    let shared = Shared::new(Arc::clone(&plan), cells, Arc::clone(&around.memory));
+    let own = Arc::clone(&shared);
+    let thread = std::thread::Builder::new()
+        .name(format!("pipeline-{}", plan.name))
+        .spawn(move || {
+            let result = catch_unwind(AssertUnwindSafe(|| live(&own, around)));
+            match result {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => own.fail(error.to_string()),
+                Err(panic) => own.fail(super::panic_text(&*panic)),
+            }
+        })?;
+    Ok(Running {
+        shared,
+        thread: Some(thread),
+    })
+}
+
+fn live(shared: &Arc<Shared>, around: Surroundings) -> Result<(), StepFailure> {
+    let snapshots = SnapshotDir::new(&around.config.state_dir, &shared.plan.name);
+    let depth = around.config.steps.in_flight_max;
+    let (publish, publisher) =
+        publish::spawn(Arc::clone(shared), snapshots.clone(), depth).map_err(failure)?;
+    let mut runner = recovered(shared, around, snapshots, publish)?;
+    let result = runner.run();
+    drop(runner);
+    let _ = publisher.join();
+    result
+}
+
+fn cell(plan: &PipelinePlan, relation: usize) -> Option<Arc<ViewCell>> {
+    if !plan.kept(relation) {
+        return None;
+    }
+    let flow = relation
+        .checked_sub(plan.inputs.len())
+        .map(|flow| &plan.flows[flow]);
+    let kind = flow.map_or("table", |flow| if flow.is_alert { "alert" } else { "view" });
+    let info = ViewInfo {
+        name: plan.relation_name(relation).to_owned(),
+        pipeline: plan.name.clone(),
+        kind,
+        schema: Arc::clone(plan.schema(relation)),
+        key: plan.key(relation).map(<[usize]>::to_vec),
+        append_only: plan.append_only(relation),
+        time: flow.and_then(|flow| flow.window_end.or(flow.event_time)),
+    };
+    Some(ViewCell::new(info))
+}
+
+/// A runner whose state is that after the last recorded step.
+fn recovered(
+    shared: &Arc<Shared>,
+    around: Surroundings,
+    snapshots: SnapshotDir,
+    publish: SyncSender<Publish>,
+) -> Result<Runner, StepFailure> {
+    let plan = Arc::clone(&shared.plan);
+    let log = Arc::clone(&around.log);
+    let records = recover::read_records(log.as_ref(), around.steps)?;
+    let unreadable = records.is_empty() && log.extent(around.steps).1 > log.extent(around.steps).0;
+    let before = recover::history(records);
+    if unreadable || (before.is_none() && log.extent(around.steps).1 > 0) {
+        return Err(StepFailure(
+            "its step records cannot be read by this version".to_owned(),
+        ));
+    }
+    let mut core = fresh_core(&plan, &around)?;
+    let start = core.positions();
+    let now_ms = around.config.clock.now_ms();
+    let mut anchors = Vec::new();
+    let (generation, genesis, steps, whole) = match (
+        recover::next_generation(&plan, before.as_ref(), start),
+        before,
+    ) {
+        (None, Some(history)) => (
+            history.generation,
+            history.genesis,
+            history.steps,
+            history.whole,
+        ),
+        (next, before) => {
+            let genesis = next.unwrap_or_default();
+            let generation = before.map_or(1, |history| history.generation + 1);
+            anchors.push((
+                0,
+                recover::begin(log.as_ref(), around.steps, generation, &genesis, now_ms)?,
+            ));
+            (generation, genesis, Vec::new(), true)
+        }
+    };
+    core.generation = generation;
+    place(&mut core, &genesis.base);
+    anchors.extend(
+        steps
+            .iter()
+            .filter(|(_, s)| s.positions.is_some())
+            .map(|(offset, s)| (s.step, *offset)),
+    );
+    let mut runner = Runner {
+        core,
+        log,
+        config: around.config.clone(),
+        shared: Arc::clone(shared),
+        topics: around.topics.clone(),
+        steps: around.steps,
+        publish,
+        catch_up: Vec::new(),
+        seeds: if steps.is_empty() {
+            genesis.seeds.clone()
+        } else {
+            Vec::new()
+        },
+        genesis,
+        book: Bookkeeping {
+            anchors: anchors.into(),
+            ..Bookkeeping::default()
+        },
+    };
+    replay(&mut runner, &around, &snapshots, &steps, whole)?;
+    Ok(runner)
+}
+
+fn replay(
+    runner: &mut Runner,
+    around: &Surroundings,
+    snapshots: &SnapshotDir,
+    steps: &[(Offset, StepRecord)],
+    whole: bool,
+) -> Result<(), StepFailure> {
+    let rebuilt = !from_snapshot(runner, around, snapshots, steps, whole)?;
+    if rebuilt {
+        rebuild(runner, steps, whole)?;
+    }
+    for (_, record) in steps {
+        if record.step <= runner.core.step {
+            continue;
+        }
+        if runner.shared.stopping() {
+            break;
+        }
+        let taken = recover::retake(&runner.core, runner.log.as_ref(), record)?;
+        let out = runner.core.run(record, &taken)?;
+        runner.book.steps_since_snapshot += 1;
+        runner.publish(record, out, &[], None)?;
+    }
+    if rebuilt {
+        adopt_alerts(runner)?;
+    }
+    runner.barrier();
+    runner.shared.set_positions(&runner.core.positions());
+    show_changelog_ends(runner)?;
+    runner.catch_up = ends(&runner.core, runner.log.as_ref(), Visibility::InFlight);
+    Ok(())
+}
+
+/// Whether a snapshot gave the state.
+fn from_snapshot(
+    runner: &mut Runner,
+    around: &Surroundings,
+    snapshots: &SnapshotDir,
+    steps: &[(Offset, StepRecord)],
+    whole: bool,
+) -> Result<bool, StepFailure> {
+    let generation = runner.core.generation;
+    let first = if whole {
+        0
+    } else {
+        steps.first().map_or(0, |(_, record)| record.step)
+    };
+    let last = steps.last().map_or(0, |(_, record)| record.step);
+    let inherits = runner.genesis.inherits.filter(|_| whole);
+    let fingerprint = runner.core.plan.flow_fingerprint.clone();
+    let mut tried: Vec<SnapshotId> = Vec::new();
+    loop {
+        let fits = |id: &SnapshotId| {
+            let own = id.generation == generation && (first..=last).contains(&id.step);
+            let inherited = inherits == Some((id.generation, id.step));
+            id.fingerprint == fingerprint && (own || inherited) && !tried.contains(id)
+        };
+        let Some((id, body)) = snapshots.newest(fits) else {
+            return Ok(false);
+        };
+        match restore(runner, &body) {
+            Ok(()) => {
+                runner.core.generation = generation;
+                if id.generation != generation {
+                    runner.core.step = 0;
+                }
+                return Ok(true);
+            }
+            Err(error) => {
+                tracing::warn!(pipeline = runner.core.plan.name, %error, "passing over a snapshot");
+                let plan = Arc::clone(&runner.core.plan);
+                runner.core = fresh_core(&plan, around)?;
+                runner.core.generation = generation;
+                place(&mut runner.core, &runner.genesis.base.clone());
+                tried.push(id);
+            }
+        }
+    }
+}
+
+fn restore(runner: &mut Runner, body: &[u8]) -> std::io::Result<()> {
+    let mut from = body;
+    let core = codec::get_bytes(&mut from)?;
+    persist::restore(&mut runner.core, &core)?;
+    let mut stores = Vec::new();
+    for _ in 0..codec::get_u64(&mut from)? {
+        let name = codec::get_bytes(&mut from)?;
+        let next = codec::get_i64(&mut from)?;
+        stores.push((name, next, codec::get_bytes(&mut from)?));
+    }
+    let mut restored = Vec::new();
+    for cell in runner.shared.cells.iter().flatten() {
+        let found = stores
+            .iter()
+            .find(|(name, _, _)| name == cell.info.name.as_bytes());
+        let (_, next, rows) = found.ok_or_else(|| codec::corrupt("a view is missing"))?;
+        let (schema, layout) =
+            cell.with_store(|store, _| (Arc::clone(store.schema()), store.layout().clone()));
+        let store = ViewStore::read_from(&mut rows.as_slice(), schema, layout)
+            .map_err(std::io::Error::other)?;
+        restored.push((cell, store, *next));
+    }
+    for (cell, store, next) in restored {
+        cell.reset(store, runner.core.step, next);
+    }
+    Ok(())
+}
+
+/// Without a snapshot: the input again, up to where the records begin.
+fn rebuild(
+    runner: &mut Runner,
+    steps: &[(Offset, StepRecord)],
+    whole: bool,
+) -> Result<(), StepFailure> {
+    for cell in runner.shared.cells.iter().flatten() {
+        let (schema, layout) =
+            cell.with_store(|store, _| (Arc::clone(store.schema()), store.layout().clone()));
+        cell.reset(ViewStore::new(schema, layout), 0, 0);
+    }
+    let anchor = steps
+        .first()
+        .filter(|_| !whole)
+        .map(|(_, record)| record.clone());
+    let target = match &anchor {
+        Some(record) => record.positions.clone().unwrap_or_default(),
+        None => runner.genesis.until.clone(),
+    };
+    let clock_ms = anchor
+        .as_ref()
+        .map_or_else(|| runner.config.clock.now_ms(), |record| record.clock_ms);
+    let (log, shared) = (Arc::clone(&runner.log), Arc::clone(&runner.shared));
+    loop {
+        let Some((record, taken)) =
+            recover::next_silent(&mut runner.core, log.as_ref(), &target, clock_ms)?
+        else {
+            break;
+        };
+        let out = runner.core.run(&record, &taken)?;
+        runner.publish(&record, out, &[], None)?;
+        if shared.stopping() {
+            return Err(StepFailure("stopped while it was being rebuilt".to_owned()));
+        }
+    }
+    if let Some(anchor) = anchor {
+        let record = StepRecord {
+            idle: anchor.idle.clone(),
+            ended: steps.first().is_some_and(|(_, record)| record.ended),
+            ..recover::silent(&runner.core, clock_ms)
+        };
+        let out = runner.core.run(&record, &[])?;
+        runner.publish(&record, out, &[], None)?;
+        runner.core.step = anchor.step;
+    } else {
+        runner.core.step = 0;
+    }
+    Ok(())
+}
+
+fn adopt_alerts(runner: &mut Runner) -> Result<(), StepFailure> {
+    let plan = Arc::clone(&runner.core.plan);
+    for (index, output) in plan.outputs.iter().enumerate() {
+        if let OutputKind::Alert { topic, .. } = &output.kind {
+            let events = crate::alerts::log::read_all(runner.log.as_ref(), topic.partition(0))
+                .map_err(failure)?;
+            let events = events
+                .into_iter()
+                .map(|(_, event): (Offset, AlertEvent)| event);
+            runner.core.alerts[index].adopt(events);
+        }
+    }
+    Ok(())
+}
+
+fn show_changelog_ends(runner: &Runner) -> Result<(), StepFailure> {
+    for output in &runner.core.plan.outputs {
+        let (OutputKind::Changelog { topic, .. }, Some(cell)) =
+            (&output.kind, &runner.shared.cells[output.relation])
+        else {
+            continue;
+        };
+        let read = runner
+            .log
+            .read_committed(topic.partition(0), 0, 1, Visibility::InFlight)
+            .map_err(failure)?;
+        cell.set_changelog_next(read.end);
+    }
+    Ok(())
+}
+
+fn fresh_core(plan: &Arc<PipelinePlan>, around: &Surroundings) -> Result<Core, StepFailure> {
+    let inputs = plan
+        .inputs
+        .iter()
+        .enumerate()
+        .map(|(index, input)| fresh_input(index, input, around.log.as_ref()));
+    let flows = plan.flows.iter().map(fresh_flow);
+    Ok(Core {
+        plan: Arc::clone(plan),
+        inputs: inputs.collect::<Result<_, _>>()?,
+        flows: flows.collect::<Result<_, _>>()?,
+        alerts: plan.outputs.iter().map(|_| AlertState::default()).collect(),
+        withheld: BTreeMap::new(),
+        counters: Counters::default(),
+        generation: 0,
+        step: 0,
+        ended: false,
+        parallel_rows_min: around.config.steps.parallel_rows_min,
+        clock: around.clock.clone(),
+    })
+}
+
+fn fresh_input(
+    index: usize,
+    plan: &InputPlan,
+    log: &dyn StepLog,
+) -> Result<InputState, StepFailure> {
+    let number = u32::try_from(index).map_err(failure)?;
+    let computed = Dataflow::new(&plan.computed).map_err(failure)?;
+    let schema = Arc::clone(&plan.schema);
+    let decoder = match &plan.def {
+        InputDef::Source(def) => {
+            let format = headwater_formats::by_name(&def.format).map_err(failure)?;
+            let decoder = format
+                .decoder(physical_schema_of(&def.columns))
+                .map_err(failure)?;
+            InputDecoder::source(number, decoder, computed, schema, plan.has_watermark)
+        }
+        InputDef::Table(def) => {
+            let place = |column: &usize| {
+                def.columns
+                    .iter()
+                    .take(*column)
+                    .filter(|c| c.computed.is_none())
+                    .count()
+            };
+            let key: Vec<usize> = def.primary_key.iter().map(place).collect();
+            let decoder =
+                TableDecoder::new(&physical_schema_of(&def.columns), &key).map_err(failure)?;
+            InputDecoder::table(number, decoder, computed, schema, plan.has_watermark, key)
+        }
+    };
+    let partitions = (0..plan.topic.partitions).map(|index| {
+        let (start, end) = log.extent(plan.topic.partition(index));
+        Partition::new(
+            &plan.topic,
+            index,
+            if plan.from_latest { end } else { start },
+        )
+    });
+    let table = plan
+        .is_table()
+        .then(|| TableState::new(Arc::clone(&plan.schema)));
+    Ok(InputState {
+        partitions: partitions.collect(),
+        decoder,
+        table,
+        watermark: watermark::NONE,
+        rows: 0,
+        dead: 0,
+    })
+}
+
+fn fresh_flow(plan: &FlowPlan) -> Result<FlowState, StepFailure> {
+    let dataflow = Dataflow::new(&plan.graph).map_err(failure)?;
+    Ok(FlowState {
+        dataflow,
+        watermark: watermark::NONE,
+        retained_at: watermark::NONE,
+        rows_out: 0,
+        late: 0,
+    })
+}
+
+/// Puts the partitions where a generation begins.
+fn place(core: &mut Core, base: &[Position]) {
+    for position in base {
+        let Some(input) = core.inputs.get_mut(position.input as usize) else {
+            continue;
+        };
+        if let Some(partition) = input
+            .partitions
+            .iter_mut()
+            .find(|p| p.index == position.partition)
+        {
+            partition.next = position.next;
+        }
+    }
+}
