@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use headwater_base::{Offset, PartitionId, TopicId};
 use headwater_log::{Bound, Log, PartitionState, ReadOut};
+use headwater_meta::Catalog;
 use headwater_record::BatchHeader;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
@@ -62,29 +63,16 @@ type Targets = Arc<[Result<Target, BrokerError>]>;
 impl Broker {
     /// Answers when `min_bytes` are there, an item has an error, or `max_wait` is over.
     pub async fn fetch(&self, request: FetchRequest) -> FetchOut {
+        let catalog = self.catalog.current();
         let targets: Targets = request
             .partitions
             .iter()
-            .map(|item| self.target(item))
+            .map(|item| find(&catalog, item))
             .collect();
         let max_bytes = request.max_bytes.min(self.config.fetch_bytes_max);
         let out = self.read_until_enough(&request, &targets, max_bytes).await;
         self.count(&targets, &out);
         out
-    }
-
-    fn target(&self, item: &FetchItem) -> Result<Target, BrokerError> {
-        let catalog = self.catalog.current();
-        let topic = item.topic.find(&catalog)?;
-        let id = topic
-            .partition(item.partition)
-            .ok_or(BrokerError::UnknownTopicOrPartition)?;
-        check_leader_epoch(item.leader_epoch)?;
-        Ok(Target {
-            id,
-            offset: item.offset,
-            max_bytes: item.max_bytes,
-        })
     }
 
     async fn read_until_enough(
@@ -178,6 +166,19 @@ impl Broker {
     pub fn knows_topic_id(&self, id: TopicId) -> bool {
         self.catalog.current().topic_by_id(id).is_some()
     }
+}
+
+fn find(catalog: &Catalog, item: &FetchItem) -> Result<Target, BrokerError> {
+    let topic = item.topic.find(catalog)?;
+    let id = topic
+        .partition(item.partition)
+        .ok_or(BrokerError::UnknownTopicOrPartition)?;
+    check_leader_epoch(item.leader_epoch)?;
+    Ok(Target {
+        id,
+        offset: item.offset,
+        max_bytes: item.max_bytes,
+    })
 }
 
 /// Records and bytes of stored batches.

@@ -90,6 +90,15 @@ impl Code for GroupError {
     }
 }
 
+/// As [`code_of`] for what a coordinator writes: clients retry other codes there than with records.
+pub(crate) fn coordinator_code_of<T>(outcome: &Result<T, BrokerError>) -> i16 {
+    match outcome {
+        Err(BrokerError::Retry(_)) => ErrorCode::CoordinatorNotAvailable.code(),
+        Err(BrokerError::Storage(_)) => ErrorCode::NotCoordinator.code(),
+        other => code_of(other),
+    }
+}
+
 /// The code of an outcome, 0 when it is good.
 pub(crate) fn code_of<T, E: Code>(outcome: &Result<T, E>) -> i16 {
     outcome.as_ref().err().map_or(0, Code::code)

@@ -18,6 +18,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::apis::api_versions;
 use crate::call::{Call, Later, Node, Reply};
@@ -32,6 +33,10 @@ const READ_BYTES: usize = 64 * 1024;
 const SMALL_FRAME_BYTES: usize = READ_BYTES;
 /// How long a peer may stay silent in the middle of a long frame.
 const FRAME_SILENCE: Duration = Duration::from_secs(30);
+/// Slowest that a long frame may arrive, in bytes a second, beyond that silence.
+const FRAME_BYTES_A_SECOND_MIN: usize = 64 * 1024;
+/// How long answers may take when the node stops.
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a peer may stay silent between requests (Kafka's `connections.max.idle.ms`).
 const IDLE: Duration = Duration::from_secs(600);
 
@@ -82,6 +87,8 @@ struct Memory {
 enum End {
     /// The peer went away: nobody is there to be answered.
     Gone,
+    /// The node stops.
+    Stopping,
     /// The peer broke the protocol: what came before is answered, then the connection is closed.
     Refused(Refusal),
 }
@@ -124,10 +131,14 @@ pub(crate) async fn run(
     let end = tokio::select! {
         end = reader => end,
         () = &mut writer => return,
-        _ = stopped.wait_for(|stopped| *stopped) => End::Gone,
+        _ = stopped.wait_for(|stopped| *stopped) => End::Stopping,
     };
     match end {
         End::Gone => {}
+        End::Stopping => {
+            // What is on its way to the disk is answered; who waits for news is not.
+            let _ = tokio::time::timeout(STOP_PATIENCE, writer).await;
+        }
         End::Refused(error) => {
             tracing::debug!(%peer, %error, "connection closed");
             let _ = tokio::time::timeout(FRAME_SILENCE, writer).await;
@@ -224,6 +235,7 @@ struct Inbox {
 impl Inbox {
     async fn next_frame(&mut self, queue: &mpsc::Sender<Pending>) -> Result<(Bytes, Memory), End> {
         let mut memory = None;
+        let mut deadline = None;
         loop {
             if let Some(frame) =
                 frame::take_request(&mut self.buffer).map_err(|error| End::Refused(error.into()))?
@@ -238,8 +250,10 @@ impl Inbox {
                 && let Some(bytes) = self.claimed().filter(|bytes| *bytes > SMALL_FRAME_BYTES)
             {
                 memory = Some(self.account(bytes).await);
+                let seconds = (bytes / FRAME_BYTES_A_SECOND_MIN) as u64;
+                deadline = Some(Instant::now() + FRAME_SILENCE + Duration::from_secs(seconds));
             }
-            self.read_more(memory.is_some(), queue).await?;
+            self.read_more(deadline, queue).await?;
         }
     }
 
@@ -251,7 +265,8 @@ impl Inbox {
 
     /// Waits until there is room for the frame.
     async fn account(&self, bytes: usize) -> Memory {
-        let most = self.budget.bytes_max.min(FRAME_BYTES_MAX);
+        // A frame larger than half of everything would have to wait until nobody else waits for anything.
+        let most = (self.budget.bytes_max / 2).min(FRAME_BYTES_MAX);
         let permits = u32::try_from(bytes.min(most)).unwrap_or(u32::MAX);
         let take = |from: &Arc<Semaphore>| Arc::clone(from).acquire_many_owned(permits);
         let connection = take(&self.connection_budget).await.ok();
@@ -261,19 +276,20 @@ impl Inbox {
         }
     }
 
+    /// Reads what is there. In a long frame the peer has until `deadline`, since memory is set aside for it.
     async fn read_more(
         &mut self,
-        in_frame: bool,
+        deadline: Option<Instant>,
         queue: &mpsc::Sender<Pending>,
     ) -> Result<(), End> {
         self.buffer
             .reserve(frame::reserve_hint(&self.buffer, READ_BYTES));
-        let silence = if in_frame { FRAME_SILENCE } else { IDLE };
-        match tokio::time::timeout(silence, self.read.read_buf(&mut self.buffer)).await {
+        let until = deadline.unwrap_or_else(|| Instant::now() + IDLE);
+        match tokio::time::timeout_at(until, self.read.read_buf(&mut self.buffer)).await {
             Ok(Ok(0) | Err(_)) => Err(End::Gone),
             Ok(Ok(_)) => Ok(()),
             // Silence is fine while the peer waits for us.
-            Err(_) if !in_frame && queue.capacity() < queue.max_capacity() => Ok(()),
+            Err(_) if deadline.is_none() && queue.capacity() < queue.max_capacity() => Ok(()),
             Err(_) => Err(End::Gone),
         }
     }

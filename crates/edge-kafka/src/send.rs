@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -9,10 +10,13 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 /// Segments handed to the kernel at a time.
 const SLICES_MAX: usize = 64;
 
+/// How long a peer may take nothing of an answer, whose memory is set aside until it has it.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// Writes all segments in order.
 ///
 /// # Errors
-/// The peer is gone.
+/// The peer is gone, or takes nothing.
 pub(crate) async fn send_all<W: AsyncWrite + Unpin>(
     out: &mut W,
     segments: Vec<Bytes>,
@@ -27,7 +31,7 @@ pub(crate) async fn send_all<W: AsyncWrite + Unpin>(
             .take(SLICES_MAX)
             .map(|segment| IoSlice::new(segment))
             .collect();
-        let written = out.write_vectored(&slices).await?;
+        let written = tokio::time::timeout(SILENCE, out.write_vectored(&slices)).await??;
         if written == 0 {
             return Err(std::io::ErrorKind::WriteZero.into());
         }

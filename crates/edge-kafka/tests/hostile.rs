@@ -222,6 +222,42 @@ async fn a_stop_ends_waiting_connections() {
     assert!(begun.elapsed().as_secs() < 10);
 }
 
+#[tokio::test]
+async fn a_slow_disk_pushes_back_on_sockets_instead_of_filling_memory() {
+    use headwater_log::Log;
+    let node = Node::start_with(|config| config.request_bytes_max = 1024 * 1024).await;
+    alive(&node).await;
+    let topic = node.broker.topic("t").unwrap();
+    node.log.hold();
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.push(1, None, Some(&[7; 100_000]));
+    let frame = encode_request(9, 1, "test", &produce(-1, builder.build())).unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let (mut client, frame) = (node.client().await, frame.clone());
+        clients.push(tokio::spawn(async move {
+            for _ in 0..100 {
+                client.stream.write_all(&frame).await.unwrap();
+            }
+            for _ in 0..100 {
+                client.frame().await.unwrap();
+            }
+        }));
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let held = node.log.state(topic.partition(0).unwrap()).bytes;
+    assert!(
+        (500_000..1_100_000).contains(&held),
+        "{held} of 40 MB were taken in"
+    );
+    node.log.release();
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert_eq!(node.log.state(topic.partition(0).unwrap()).durable_end, 400);
+    node.stop().await;
+}
+
 fn samples() -> Vec<Bytes> {
     let fetch = m::FetchRequestData {
         max_bytes: 1000,

@@ -7,7 +7,7 @@ use headwater_wire::messages::{InitProducerIdRequestData, InitProducerIdResponse
 use headwater_wire::{ErrorCode, Versions};
 
 use crate::call::{Call, Handle};
-use crate::codes::Code;
+use crate::codes::coordinator_code_of;
 
 impl Handle for InitProducerIdRequestData {
     const VERSIONS: Versions = Versions::new(0, 5);
@@ -22,13 +22,15 @@ impl Handle for InitProducerIdRequestData {
         if self.transactional_id.is_some() {
             return refuse(ErrorCode::TransactionalIdAuthorizationFailed.code());
         }
-        match call.broker().init_producer().await {
+        let outcome = call.broker().init_producer().await;
+        let error_code = coordinator_code_of(&outcome);
+        match outcome {
             Ok((producer_id, producer_epoch)) => InitProducerIdResponseData {
                 producer_id,
                 producer_epoch,
                 ..Default::default()
             },
-            Err(error) => refuse(error.code()),
+            Err(_) => refuse(error_code),
         }
     }
 }

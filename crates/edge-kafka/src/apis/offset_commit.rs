@@ -13,7 +13,7 @@ use headwater_wire::messages::{OffsetCommitRequestData, OffsetCommitResponseData
 use headwater_wire::{Versions, ids};
 
 use crate::call::{Call, Handle, plain, plain_option};
-use crate::codes::{Code, code_of};
+use crate::codes::{Code, coordinator_code_of};
 
 /// First version that names topics by id.
 const TOPIC_ID_FROM: i16 = 10;
@@ -45,7 +45,7 @@ impl Handle for OffsetCommitRequestData {
         let mut codes = match committed.await {
             Ok(outcomes) => outcomes
                 .iter()
-                .map(code_of)
+                .map(coordinator_code_of)
                 .collect::<Vec<i16>>()
                 .into_iter(),
             Err(error) => {

@@ -15,7 +15,7 @@ use headwater_wire::messages::{OffsetFetchRequestData, OffsetFetchResponseData};
 use headwater_wire::{ErrorCode, Versions, ids};
 
 use crate::call::{Call, Handle, plain, text};
-use crate::codes::Code;
+use crate::codes::coordinator_code_of;
 
 /// First version with several groups.
 const BATCHED_FROM: i16 = 8;
@@ -81,16 +81,14 @@ fn older(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
 }
 
 async fn one_group(call: &Call, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
-    let offsets = match call.broker().fetch_offsets(group.group_id.as_str()).await {
-        Ok(offsets) => offsets,
-        Err(error) => {
-            let (group_id, error_code) = (group.group_id, error.code());
-            return OffsetFetchResponseGroup {
-                group_id,
-                error_code,
-                ..Default::default()
-            };
-        }
+    let outcome = call.broker().fetch_offsets(group.group_id.as_str()).await;
+    let error_code = coordinator_code_of(&outcome);
+    let Ok(offsets) = outcome else {
+        return OffsetFetchResponseGroup {
+            group_id: group.group_id,
+            error_code,
+            ..Default::default()
+        };
     };
     let topics = match group.topics {
         Some(topics) => topics

@@ -24,6 +24,10 @@ pub struct Node {
 
 impl Node {
     pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut EdgeConfig)) -> Self {
         let log = Arc::new(MemoryLog::new(4));
         let broker = Broker::open(
             Arc::clone(&log) as Arc<dyn Log>,
@@ -37,12 +41,9 @@ impl Node {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let served = tokio::spawn(serve(
-            listener,
-            Arc::clone(&broker),
-            EdgeConfig::new("127.0.0.1", port),
-            shutdown,
-        ));
+        let mut config = EdgeConfig::new("127.0.0.1", port);
+        change(&mut config);
+        let served = tokio::spawn(serve(listener, Arc::clone(&broker), config, shutdown));
         Self {
             log,
             broker,
