@@ -137,6 +137,13 @@ test("a pipeline's operators can be looked into", async () => {
   assert.match(await details.textContent(), /Rows ever out/);
   await details.getByRole("button", { name: "Close" }).click();
   assert.equal(await details.count(), 0);
+  const width = async () => (await nodes.first().boundingBox()).width;
+  const fitted = await width();
+  for (let n = 0; n < 3; n += 1) await page.getByRole("button", { name: "Zoom out" }).click();
+  await page.waitForTimeout(300);
+  assert.ok((await width()) < fitted * 0.7, "zooming out stays");
+  await page.getByRole("button", { name: "Fit the width" }).click();
+  assert.ok(Math.abs((await width()) - fitted) < 1);
   assert.deepEqual(problems, []);
   await close();
 });

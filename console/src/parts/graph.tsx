@@ -29,7 +29,13 @@ export const Graph: Component<Props> = (props) => {
   const zoom = (by: number) => setScale((held) => Math.min(SCALE_MAX, Math.max(SCALE_MIN, held * by)));
   const fit = () => setScale(Math.min(1, Math.max(FIT_MIN, (view.clientWidth - 48) / placed().width)));
   onMount(() => {
-    const size = new ResizeObserver(fit);
+    // Zooming changes the height, which is no reason to fit again.
+    let width = 0;
+    const size = new ResizeObserver(() => {
+      if (view.clientWidth === width) return;
+      width = view.clientWidth;
+      fit();
+    });
     size.observe(view);
     onCleanup(() => size.disconnect());
   });
