@@ -16,7 +16,12 @@ pub struct Statement {
 #[derive(Clone, Debug)]
 pub enum StatementKind {
     Create(Box<Create>),
-    Drop { kind: ObjectKind, name: Name, if_exists: bool, cascade: bool },
+    Drop {
+        kind: ObjectKind,
+        name: Name,
+        if_exists: bool,
+        cascade: bool,
+    },
     Show(ShowKind),
     ShowCreate(Name),
     Describe(Name),
@@ -45,9 +50,19 @@ pub struct Create {
 pub enum CreateBody {
     Source(Columns),
     Table(Columns),
-    View { query: Query, materialized: bool, emit: Emit },
-    Sink { connector: Name, from: Name },
-    Alert { query: Query, emit: Emit },
+    View {
+        query: Query,
+        materialized: bool,
+        emit: Emit,
+    },
+    Sink {
+        connector: Name,
+        from: Name,
+    },
+    Alert {
+        query: Query,
+        emit: Emit,
+    },
 }
 
 /// What stands between the parentheses of `CREATE SOURCE` and `CREATE TABLE`.

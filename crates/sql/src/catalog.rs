@@ -50,7 +50,9 @@ impl ViewDef {
         Relation {
             name: self.name.clone(),
             schema: Arc::new(Schema::empty()),
-            kind: RelationKind::Inline { query: self.query.clone() },
+            kind: RelationKind::Inline {
+                query: self.query.clone(),
+            },
             key: None,
             event_time: None,
             append_only: false,
@@ -72,5 +74,12 @@ pub fn topic_schema() -> SchemaRef {
 
 /// A topic without a definition as a relation.
 pub fn topic_relation(topic: &str) -> Relation {
-    Relation { name: topic.to_owned(), schema: topic_schema(), kind: RelationKind::Topic, key: None, event_time: None, append_only: true }
+    Relation {
+        name: topic.to_owned(),
+        schema: topic_schema(),
+        kind: RelationKind::Topic,
+        key: None,
+        event_time: None,
+        append_only: true,
+    }
 }

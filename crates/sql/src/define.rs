@@ -8,8 +8,8 @@ use crate::ast::{Create, CreateBody, ObjectKind, Query, Statement, StatementKind
 use crate::error::Result;
 use crate::model::{Definition, SinkDef, ViewDef};
 use crate::session::Session;
-pub use options::{parse_duration_ms, variables};
 use options::{Known, OptionReader};
+pub use options::{parse_duration_ms, variables};
 
 /// What a `CREATE` statement defines.
 #[derive(Clone, Debug)]
@@ -49,26 +49,50 @@ pub fn kind_of(definition: &Definition) -> ObjectKind {
 /// # Errors
 /// Whatever is wrong in it, with its place.
 pub fn define(statement: &Statement) -> Result<Option<Defined>> {
-    let StatementKind::Create(create) = &statement.kind else { return Ok(None) };
+    let StatementKind::Create(create) = &statement.kind else {
+        return Ok(None);
+    };
     let session = Session::new();
     let reader = OptionReader::new(&statement.source, &create.options);
     reader.refuse_stray_variables(statement)?;
     let name = create.name.text.clone();
     let definition = match &create.body {
-        CreateBody::Source(columns) => Definition::Source(input::source(&session, statement, create, columns, &reader)?),
-        CreateBody::Table(columns) => Definition::Table(input::table(&session, statement, create, columns, &reader)?),
-        CreateBody::View { query, materialized, emit } => {
+        CreateBody::Source(columns) => Definition::Source(input::source(
+            &session, statement, create, columns, &reader,
+        )?),
+        CreateBody::Table(columns) => {
+            Definition::Table(input::table(&session, statement, create, columns, &reader)?)
+        }
+        CreateBody::View {
+            query,
+            materialized,
+            emit,
+        } => {
             let known: &[Known] = if *materialized { &options::VIEW } else { &[] };
             let retention_ms = reader.check(known)?.duration_ms("retention")?;
             let query = query.source.text().to_owned();
-            Definition::View(ViewDef { name, query, materialized: *materialized, emit: *emit, retention_ms, options: reader.all() })
+            Definition::View(ViewDef {
+                name,
+                query,
+                materialized: *materialized,
+                emit: *emit,
+                retention_ms,
+                options: reader.all(),
+            })
         }
         CreateBody::Sink { connector, from } => {
             reader.check(options::sink(&connector.text))?;
             reader.check_sink(&create.name, &connector.text)?;
-            Definition::Sink(SinkDef { name, connector: connector.text.clone(), from: from.text.clone(), options: reader.all() })
+            Definition::Sink(SinkDef {
+                name,
+                connector: connector.text.clone(),
+                from: from.text.clone(),
+                options: reader.all(),
+            })
         }
-        CreateBody::Alert { query, emit } => Definition::Alert(alert::alert(create, query, *emit, &reader)?),
+        CreateBody::Alert { query, emit } => {
+            Definition::Alert(alert::alert(create, query, *emit, &reader)?)
+        }
     };
     Ok(Some(Defined {
         definition,
@@ -92,11 +116,17 @@ fn canonical_text(statement: &Statement, create: &Create) -> String {
     let kind = match &create.body {
         CreateBody::Source(_) => ObjectKind::Source,
         CreateBody::Table(_) => ObjectKind::Table,
-        CreateBody::View { materialized: true, .. } => ObjectKind::MaterializedView,
+        CreateBody::View {
+            materialized: true, ..
+        } => ObjectKind::MaterializedView,
         CreateBody::View { .. } => ObjectKind::View,
         CreateBody::Sink { .. } => ObjectKind::Sink,
         CreateBody::Alert { .. } => ObjectKind::Alert,
     };
     let rest = statement.source.offset_of(create.name.at);
-    format!("CREATE {} {}", kind.word().to_uppercase(), statement.source.text().get(rest..).unwrap_or("").trim())
+    format!(
+        "CREATE {} {}",
+        kind.word().to_uppercase(),
+        statement.source.text().get(rest..).unwrap_or("").trim()
+    )
 }

@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 
 use crate::define::kind_of;
-use crate::model::{AlertDef, ColumnDef, Definition, Options, SinkDef, SourceDef, TableDef, ViewDef, WatermarkDef};
+use crate::model::{
+    AlertDef, ColumnDef, Definition, Options, SinkDef, SourceDef, TableDef, ViewDef, WatermarkDef,
+};
 use crate::parse::words;
 use crate::types::to_sql;
 
@@ -13,10 +15,16 @@ pub fn diff(old: &Definition, new: &Definition) -> Vec<String> {
     match (old, new) {
         (Definition::Source(old), Definition::Source(new)) => source(&mut found, old, new),
         (Definition::Table(old), Definition::Table(new)) => table(&mut found, old, new),
-        (Definition::View(old), Definition::View(new)) if old.materialized == new.materialized => view(&mut found, old, new),
+        (Definition::View(old), Definition::View(new)) if old.materialized == new.materialized => {
+            view(&mut found, old, new)
+        }
         (Definition::Sink(old), Definition::Sink(new)) => sink(&mut found, old, new),
         (Definition::Alert(old), Definition::Alert(new)) => alert(&mut found, old, new),
-        _ => found.0.push(format!("it was a {}, now it is a {}", kind_of(old).word(), kind_of(new).word())),
+        _ => found.0.push(format!(
+            "it was a {}, now it is a {}",
+            kind_of(old).word(),
+            kind_of(new).word()
+        )),
     }
     found.0
 }
@@ -34,7 +42,9 @@ impl Found {
         for (name, value) in old {
             match new.get(name) {
                 None => self.0.push(format!("option {name} = '{value}' goes")),
-                Some(other) if other != value => self.0.push(format!("option {name}: '{value}' becomes '{other}'")),
+                Some(other) if other != value => self
+                    .0
+                    .push(format!("option {name}: '{value}' becomes '{other}'")),
                 Some(_) => {}
             }
         }
@@ -51,23 +61,41 @@ impl Found {
             }
         }
         for column in new.iter().filter(|n| !old.iter().any(|o| o.name == n.name)) {
-            self.0.push(format!("column {} {} comes", column.name, to_sql(&column.data_type)));
+            self.0.push(format!(
+                "column {} {} comes",
+                column.name,
+                to_sql(&column.data_type)
+            ));
         }
-        let names = |columns: &[ColumnDef]| columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
+        let names =
+            |columns: &[ColumnDef]| columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>();
         if self.0.is_empty() && names(old) != names(new) {
-            self.0.push(format!("the order of columns becomes {}", names(new).join(", ")));
+            self.0.push(format!(
+                "the order of columns becomes {}",
+                names(new).join(", ")
+            ));
         }
     }
 
     fn column(&mut self, old: &ColumnDef, new: &ColumnDef) {
         if old.data_type != new.data_type {
-            self.0.push(format!("column {}: {} becomes {}", old.name, to_sql(&old.data_type), to_sql(&new.data_type)));
+            self.0.push(format!(
+                "column {}: {} becomes {}",
+                old.name,
+                to_sql(&old.data_type),
+                to_sql(&new.data_type)
+            ));
         }
         if old.computed != new.computed {
-            self.0.push(format!("column {} is computed in another way", old.name));
+            self.0
+                .push(format!("column {} is computed in another way", old.name));
         }
         if old.not_null != new.not_null {
-            let now = if new.not_null { "becomes" } else { "is no longer" };
+            let now = if new.not_null {
+                "becomes"
+            } else {
+                "is no longer"
+            };
             self.0.push(format!("column {} {now} NOT NULL", old.name));
         }
     }
@@ -76,7 +104,9 @@ impl Found {
         match (old, new) {
             (None, Some(_)) => self.0.push("a watermark comes".to_owned()),
             (Some(_), None) => self.0.push("the watermark goes".to_owned()),
-            (Some(old), Some(new)) if (old.column, &old.expr) != (new.column, &new.expr) => self.0.push("the watermark changes".to_owned()),
+            (Some(old), Some(new)) if (old.column, &old.expr) != (new.column, &new.expr) => {
+                self.0.push("the watermark changes".to_owned())
+            }
             _ => {}
         }
     }
@@ -90,7 +120,14 @@ fn source(found: &mut Found, old: &SourceDef, new: &SourceDef) {
 
 fn table(found: &mut Found, old: &TableDef, new: &TableDef) {
     found.columns(&old.columns, &new.columns);
-    let key = |t: &TableDef| t.primary_key.iter().filter_map(|i| t.columns.get(*i)).map(|c| c.name.clone()).collect::<Vec<_>>().join(", ");
+    let key = |t: &TableDef| {
+        t.primary_key
+            .iter()
+            .filter_map(|i| t.columns.get(*i))
+            .map(|c| c.name.clone())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     found.value("primary key", &key(old), &key(new));
     found.watermark(old.watermark.as_ref(), new.watermark.as_ref());
     found.options(&old.options, &new.options);
@@ -114,7 +151,11 @@ fn first_difference(old: &[String], new: &[String]) -> String {
         let end = (at + AROUND).min(all.len());
         all[start..end].join(" ")
     };
-    format!("the query changes: \"... {} ...\" becomes \"... {} ...\"", part(old), part(new))
+    format!(
+        "the query changes: \"... {} ...\" becomes \"... {} ...\"",
+        part(old),
+        part(new)
+    )
 }
 
 fn sink(found: &mut Found, old: &SinkDef, new: &SinkDef) {

@@ -52,7 +52,10 @@ impl SqlError {
     }
 
     pub fn position(&self) -> Option<Position> {
-        (self.line > 0).then_some(Position { line: self.line, column: self.column })
+        (self.line > 0).then_some(Position {
+            line: self.line,
+            column: self.column,
+        })
     }
 
     /// The source line with a caret line under it, for example
@@ -64,7 +67,11 @@ impl SqlError {
         let (shown, before) = self.excerpt();
         let room = shown.chars().count().saturating_sub(before).max(1);
         let width = (self.width.max(1) as usize).min(room);
-        let indent: String = shown.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let indent: String = shown
+            .chars()
+            .take(before)
+            .map(|c| if c == '\t' { '\t' } else { ' ' })
+            .collect();
         format!("{shown}\n{indent}{}", "^".repeat(width))
     }
 
@@ -72,7 +79,12 @@ impl SqlError {
     fn excerpt(&self) -> (String, usize) {
         let before = (self.column.max(1) - 1) as usize;
         let start = before.saturating_sub(SHOWN_CHARS_MAX / 2);
-        let shown: String = self.source_line.chars().skip(start).take(SHOWN_CHARS_MAX).collect();
+        let shown: String = self
+            .source_line
+            .chars()
+            .skip(start)
+            .take(SHOWN_CHARS_MAX)
+            .collect();
         let before = (before - start).min(shown.chars().count());
         (shown, before)
     }

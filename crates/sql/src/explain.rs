@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::graph::{Aggregate, AggregateFunction, Changelog, Graph, Join, JoinKind, Node, NodeId, Op, PhysExpr};
+use crate::graph::{
+    Aggregate, AggregateFunction, Changelog, Graph, Join, JoinKind, Node, NodeId, Op, PhysExpr,
+};
 use crate::types::to_sql;
 
 /// The operator tree: the result first, inputs indented under it; each line with what the planner knows of the rows.
@@ -18,10 +20,18 @@ pub fn graph(graph: &Graph) -> String {
 const INDENT_MAX: usize = 60;
 
 fn node(graph: &Graph, id: NodeId, depth: usize, text: &mut String) {
-    let Some(node_of) = graph.nodes.get(id) else { return };
+    let Some(node_of) = graph.nodes.get(id) else {
+        return;
+    };
     let indent = "  ".repeat(depth.min(INDENT_MAX));
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "{indent}{} {}  [{}]", node_of.key, operation(node_of, graph), facts(node_of));
+    let _ = writeln!(
+        text,
+        "{indent}{} {}  [{}]",
+        node_of.key,
+        operation(node_of, graph),
+        facts(node_of)
+    );
     for input in &node_of.inputs {
         node(graph, *input, depth + 1, text);
     }
@@ -33,7 +43,11 @@ pub fn operation(node: &Node, graph: &Graph) -> String {
         Op::Relation { name } => name.clone(),
         Op::Filter { predicate } => shown(predicate),
         Op::Project { exprs } => projection(node, exprs),
-        Op::Unnest => node.schema.fields().last().map_or_else(String::new, |f| format!("each of {}", f.name())),
+        Op::Unnest => node
+            .schema
+            .fields()
+            .last()
+            .map_or_else(String::new, |f| format!("each of {}", f.name())),
         Op::Aggregate(aggregate) => aggregation(node, aggregate),
         Op::Join(join) => condition(node, join, graph),
         Op::Union => format!("{} inputs", node.inputs.len()),
@@ -43,7 +57,11 @@ pub fn operation(node: &Node, graph: &Graph) -> String {
 fn projection(node: &Node, exprs: &[PhysExpr]) -> String {
     let columns = node.schema.fields().iter().zip(exprs).map(|(field, expr)| {
         let expr = shown(expr);
-        if expr == *field.name() { expr } else { format!("{expr} AS {}", field.name()) }
+        if expr == *field.name() {
+            expr
+        } else {
+            format!("{expr} AS {}", field.name())
+        }
     });
     columns.collect::<Vec<_>>().join(", ")
 }
@@ -59,7 +77,11 @@ fn aggregation(node: &Node, aggregate: &Aggregate) -> String {
         };
         let distinct = if call.distinct { "DISTINCT " } else { "" };
         let arg = call.arg.as_ref().map_or_else(|| "*".to_owned(), shown);
-        let filter = call.filter.as_ref().map(|f| format!(" FILTER ({})", shown(f))).unwrap_or_default();
+        let filter = call
+            .filter
+            .as_ref()
+            .map(|f| format!(" FILTER ({})", shown(f)))
+            .unwrap_or_default();
         format!("{name}({distinct}{arg}){filter}")
     });
     let mut text = calls.collect::<Vec<_>>().join(", ");
@@ -74,10 +96,27 @@ fn aggregation(node: &Node, aggregate: &Aggregate) -> String {
 }
 
 fn condition(node: &Node, join: &Join, graph: &Graph) -> String {
-    let name = |side: usize| node.inputs.get(side).and_then(|i| graph.nodes.get(*i)).map_or("", |n| n.key.as_str());
-    let kind = if join.kind == JoinKind::Left { "left" } else { "inner" };
-    let on: Vec<String> = join.on.iter().map(|(l, r)| format!("{}.{} = {}.{}", name(0), shown(l), name(1), shown(r))).collect();
-    let filter = join.filter.as_ref().map(|f| format!(" AND {}", shown(f))).unwrap_or_default();
+    let name = |side: usize| {
+        node.inputs
+            .get(side)
+            .and_then(|i| graph.nodes.get(*i))
+            .map_or("", |n| n.key.as_str())
+    };
+    let kind = if join.kind == JoinKind::Left {
+        "left"
+    } else {
+        "inner"
+    };
+    let on: Vec<String> = join
+        .on
+        .iter()
+        .map(|(l, r)| format!("{}.{} = {}.{}", name(0), shown(l), name(1), shown(r)))
+        .collect();
+    let filter = join
+        .filter
+        .as_ref()
+        .map(|f| format!(" AND {}", shown(f)))
+        .unwrap_or_default();
     format!("{kind} ON {}{filter}", on.join(" AND "))
 }
 
@@ -100,17 +139,28 @@ fn shown(expr: &PhysExpr) -> String {
 
 /// Changelog, key, state and time of a node's rows.
 fn facts(node: &Node) -> String {
-    let name = |i: usize| node.schema.fields().get(i).map_or("?", |f| f.name().as_str());
+    let name = |i: usize| {
+        node.schema
+            .fields()
+            .get(i)
+            .map_or("?", |f| f.name().as_str())
+    };
     let mut facts = vec![match node.props.changelog {
         Changelog::AppendOnly => "appends".to_owned(),
         Changelog::Retracting => "retracts".to_owned(),
     }];
     if let Some(key) = &node.props.key {
         let columns: Vec<&str> = key.iter().map(|i| name(*i)).collect();
-        facts.push(if columns.is_empty() { "one row".to_owned() } else { format!("key {}", columns.join(", ")) });
+        facts.push(if columns.is_empty() {
+            "one row".to_owned()
+        } else {
+            format!("key {}", columns.join(", "))
+        });
     }
     match &node.op {
-        Op::Aggregate(aggregate) if aggregate.close.is_some() => facts.push("state: open windows".to_owned()),
+        Op::Aggregate(aggregate) if aggregate.close.is_some() => {
+            facts.push("state: open windows".to_owned())
+        }
         Op::Aggregate(_) => facts.push("state: a row a group".to_owned()),
         Op::Join(_) => facts.push("state: both sides".to_owned()),
         _ => {}
@@ -126,5 +176,9 @@ fn facts(node: &Node) -> String {
 
 /// Columns and types of a node, as `DESCRIBE` shows them.
 pub fn columns(schema: &datafusion::arrow::datatypes::Schema) -> Vec<(String, String)> {
-    schema.fields().iter().map(|f| (f.name().clone(), to_sql(f.data_type()))).collect()
+    schema
+        .fields()
+        .iter()
+        .map(|f| (f.name().clone(), to_sql(f.data_type())))
+        .collect()
 }

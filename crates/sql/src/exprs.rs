@@ -7,7 +7,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::logical_expr::builder::LogicalTableSource;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast,
+};
 use datafusion::physical_expr::create_physical_expr;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
@@ -28,14 +30,19 @@ pub const WATERMARK: &str = "__watermark";
 
 /// All columns in the order of declaration, all nullable.
 pub fn schema_of(columns: &[ColumnDef]) -> SchemaRef {
-    let fields: Vec<Field> = columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)).collect();
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|c| Field::new(&c.name, c.data_type.clone(), true))
+        .collect();
     Arc::new(Schema::new(fields))
 }
 
 /// The columns that records carry, in the order of declaration. Not nullable where `NOT NULL` was declared.
 pub fn physical_schema_of(columns: &[ColumnDef]) -> SchemaRef {
     let physical = columns.iter().filter(|c| c.computed.is_none());
-    let fields: Vec<Field> = physical.map(|c| Field::new(&c.name, c.data_type.clone(), !c.not_null)).collect();
+    let fields: Vec<Field> = physical
+        .map(|c| Field::new(&c.name, c.data_type.clone(), !c.not_null))
+        .collect();
     Arc::new(Schema::new(fields))
 }
 
@@ -76,14 +83,26 @@ pub fn input_exprs(columns: &[ColumnDef], watermark: Option<&WatermarkDef>) -> R
     let session = Session::new();
     let physical = physical_schema_of(columns);
     let schema = DFSchema::try_from(physical.as_ref().clone()).map_err(internal)?;
-    let substituted = columns.iter().map(|c| over_physical(&Expr::Column(c.name.clone().into()).unqualified(), columns));
+    let substituted = columns
+        .iter()
+        .map(|c| over_physical(&Expr::Column(c.name.clone().into()).unqualified(), columns));
     let physical_of = |expr: Expr| -> Result<PhysExpr> {
         let props = session.state().execution_props();
-        create_physical_expr(&expr, &schema, props, &PhysicalPlanningContext::default()).map_err(internal)
+        create_physical_expr(&expr, &schema, props, &PhysicalPlanningContext::default())
+            .map_err(internal)
     };
-    let exprs = substituted.map(|e| e.and_then(physical_of)).collect::<Result<Vec<_>>>()?;
-    let watermark = watermark.map(|w| over_physical(&w.expr, columns).and_then(physical_of)).transpose()?;
-    Ok(InputExprs { physical, columns: exprs, schema: schema_of(columns), watermark })
+    let exprs = substituted
+        .map(|e| e.and_then(physical_of))
+        .collect::<Result<Vec<_>>>()?;
+    let watermark = watermark
+        .map(|w| over_physical(&w.expr, columns).and_then(physical_of))
+        .transpose()?;
+    Ok(InputExprs {
+        physical,
+        columns: exprs,
+        schema: schema_of(columns),
+        watermark,
+    })
 }
 
 /// The same as a graph that `dataflow` runs: from the relation [`INPUT`] of the physical columns to all columns in the order of
@@ -93,21 +112,54 @@ pub fn input_exprs(columns: &[ColumnDef], watermark: Option<&WatermarkDef>) -> R
 /// As [`source_exprs`].
 pub fn input_graph(columns: &[ColumnDef], watermark: Option<&WatermarkDef>) -> Result<Graph> {
     let input = input_exprs(columns, watermark)?;
-    let props = Props { changelog: crate::graph::Changelog::AppendOnly, key: None, event_time: watermark.map(|w| w.column), window_end: None };
-    let node = |id: NodeId, key: &str, op, inputs, schema| Node { id, key: key.to_owned(), op, inputs, schema, props: props.clone() };
+    let props = Props {
+        changelog: crate::graph::Changelog::AppendOnly,
+        key: None,
+        event_time: watermark.map(|w| w.column),
+        window_end: None,
+    };
+    let node = |id: NodeId, key: &str, op, inputs, schema| Node {
+        id,
+        key: key.to_owned(),
+        op,
+        inputs,
+        schema,
+        props: props.clone(),
+    };
     let leaf_schema = crate::plan::all_nullable(&input.physical);
-    let leaf = node(0, "relation-1", Op::Relation { name: INPUT.to_owned() }, Vec::new(), leaf_schema);
+    let leaf = node(
+        0,
+        "relation-1",
+        Op::Relation {
+            name: INPUT.to_owned(),
+        },
+        Vec::new(),
+        leaf_schema,
+    );
     if input.watermark.is_none() && columns.iter().all(|c| c.computed.is_none()) {
         return Ok(Graph { nodes: vec![leaf] });
     }
     let mut exprs = input.columns;
-    let mut fields: Vec<Field> = input.schema.fields().iter().map(|f| f.as_ref().clone()).collect();
+    let mut fields: Vec<Field> = input
+        .schema
+        .fields()
+        .iter()
+        .map(|f| f.as_ref().clone())
+        .collect();
     if let Some(watermark) = input.watermark {
         exprs.push(watermark);
         fields.push(Field::new(WATERMARK, timestamptz(), true));
     }
-    let project = node(1, "project-1", Op::Project { exprs }, vec![0], Arc::new(Schema::new(fields)));
-    Ok(Graph { nodes: vec![leaf, project] })
+    let project = node(
+        1,
+        "project-1",
+        Op::Project { exprs },
+        vec![0],
+        Arc::new(Schema::new(fields)),
+    );
+    Ok(Graph {
+        nodes: vec![leaf, project],
+    })
 }
 
 trait Unqualified {
@@ -117,7 +169,9 @@ trait Unqualified {
 impl Unqualified for Expr {
     fn unqualified(self) -> Self {
         match self {
-            Self::Column(column) => Self::Column(datafusion::common::Column::new_unqualified(column.name)),
+            Self::Column(column) => {
+                Self::Column(datafusion::common::Column::new_unqualified(column.name))
+            }
             other => other,
         }
     }
@@ -126,8 +180,14 @@ impl Unqualified for Expr {
 /// The expression with computed columns replaced by what they are computed from.
 fn over_physical(expr: &Expr, columns: &[ColumnDef]) -> Result<Expr> {
     let replaced = expr.clone().transform_up(|e| match &e {
-        Expr::Column(column) => match columns.iter().find(|c| c.name == column.name).and_then(|c| c.computed.as_ref()) {
-            Some(computed) => over_physical(computed, columns).map(Transformed::yes).map_err(crate::translate::carry),
+        Expr::Column(column) => match columns
+            .iter()
+            .find(|c| c.name == column.name)
+            .and_then(|c| c.computed.as_ref())
+        {
+            Some(computed) => over_physical(computed, columns)
+                .map(Transformed::yes)
+                .map_err(crate::translate::carry),
             None => Ok(Transformed::no(e)),
         },
         _ => Ok(Transformed::no(e)),
@@ -150,7 +210,10 @@ impl Scope<'_> {
     /// The expression resolved, with types coerced and cast to `wanted`, over unqualified columns.
     pub fn resolve(&self, expr: &ast::Expr, wanted: &DataType, what: &str) -> Result<Expr> {
         let span = ast::Spanned::span(expr);
-        let at = crate::source::Position { line: span.start.line as u32, column: span.start.column as u32 };
+        let at = crate::source::Position {
+            line: span.start.line as u32,
+            column: span.start.column as u32,
+        };
         let provider = Provider::new(self.session, &NoRelations);
         let tell = |e: DataFusionError| translate(self.source, &e, &provider.function_names());
         let schema = DFSchema::try_from(schema_of(self.columns).as_ref().clone()).map_err(tell)?;
@@ -159,11 +222,26 @@ impl Scope<'_> {
             .map_err(tell)?;
         let from = bound.get_type(&schema).map_err(tell)?;
         if !castable(&from, wanted) {
-            let message = format!("{what} is {}, but its expression gives {}", to_sql(wanted), to_sql(&from));
-            return Err(self.source.error(at, message).hint(cast_hint(&from, wanted)));
+            let message = format!(
+                "{what} is {}, but its expression gives {}",
+                to_sql(wanted),
+                to_sql(&from)
+            );
+            return Err(self
+                .source
+                .error(at, message)
+                .hint(cast_hint(&from, wanted)));
         }
-        let bound = if from.equals_datatype(wanted) { bound } else { cast(bound, wanted.clone()) };
-        refuse_unrepeatable(&bound).map_err(|message| self.source.error(at, message).hint("compute it from the record's own columns"))?;
+        let bound = if from.equals_datatype(wanted) {
+            bound
+        } else {
+            cast(bound, wanted.clone())
+        };
+        refuse_unrepeatable(&bound).map_err(|message| {
+            self.source
+                .error(at, message)
+                .hint("compute it from the record's own columns")
+        })?;
         analyze_expr(self.session, bound, self.columns).map_err(tell)
     }
 }
@@ -176,12 +254,20 @@ fn castable(from: &DataType, wanted: &DataType) -> bool {
         || (from.is_numeric() && wanted.is_numeric())
         || (time(from) && time(wanted))
         || (from.is_string() && (wanted.is_string() || time(wanted)))
-        || matches!((from, wanted), (DataType::Timestamp(TimeUnit::Nanosecond, _), DataType::Timestamp(..)))
+        || matches!(
+            (from, wanted),
+            (
+                DataType::Timestamp(TimeUnit::Nanosecond, _),
+                DataType::Timestamp(..)
+            )
+        )
 }
 
 fn cast_hint(from: &DataType, wanted: &DataType) -> String {
     match (from, wanted) {
-        (t, DataType::Timestamp(..)) if t.is_numeric() => "write to_timestamp_millis(x) or to_timestamp_seconds(x)".to_owned(),
+        (t, DataType::Timestamp(..)) if t.is_numeric() => {
+            "write to_timestamp_millis(x) or to_timestamp_seconds(x)".to_owned()
+        }
         _ => format!("write CAST(... AS {})", to_sql(wanted)),
     }
 }
@@ -191,11 +277,17 @@ fn refuse_unrepeatable(expr: &Expr) -> Result<(), String> {
     let mut found = None;
     let visited = expr.apply(|e| {
         match e {
-            Expr::ScalarFunction(call) if call.func.signature().volatility == Volatility::Volatile => {
+            Expr::ScalarFunction(call)
+                if call.func.signature().volatility == Volatility::Volatile =>
+            {
                 found = Some(format!("{}() gives another answer each time", call.name()));
             }
-            Expr::AggregateFunction(_) | Expr::WindowFunction(_) => found = Some("aggregates have no place here".to_owned()),
-            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => found = Some("subqueries have no place here".to_owned()),
+            Expr::AggregateFunction(_) | Expr::WindowFunction(_) => {
+                found = Some("aggregates have no place here".to_owned())
+            }
+            Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => {
+                found = Some("subqueries have no place here".to_owned())
+            }
             _ => {}
         }
         Ok(TreeNodeRecursion::Continue)
@@ -207,12 +299,32 @@ fn refuse_unrepeatable(expr: &Expr) -> Result<(), String> {
 }
 
 /// Runs the analyzer on one expression, by way of a projection.
-fn analyze_expr(session: &Session, expr: Expr, columns: &[ColumnDef]) -> Result<Expr, DataFusionError> {
-    let scan = LogicalPlanBuilder::scan(INPUT, Arc::new(LogicalTableSource::new(schema_of(columns))), None)?;
+fn analyze_expr(
+    session: &Session,
+    expr: Expr,
+    columns: &[ColumnDef],
+) -> Result<Expr, DataFusionError> {
+    let scan = LogicalPlanBuilder::scan(
+        INPUT,
+        Arc::new(LogicalTableSource::new(schema_of(columns))),
+        None,
+    )?;
     let plan = scan.project(vec![expr.alias("value")])?.build()?;
-    let plan = session.state().analyzer().execute_and_check(plan, session.state().config_options(), |_, _| {})?;
-    let LogicalPlan::Projection(projection) = plan else { return Err(DataFusionError::Plan("the expression cannot be analyzed".to_owned())) };
-    let analyzed = projection.expr.first().cloned().ok_or_else(|| DataFusionError::Plan("the expression is empty".to_owned()))?;
+    let plan = session.state().analyzer().execute_and_check(
+        plan,
+        session.state().config_options(),
+        |_, _| {},
+    )?;
+    let LogicalPlan::Projection(projection) = plan else {
+        return Err(DataFusionError::Plan(
+            "the expression cannot be analyzed".to_owned(),
+        ));
+    };
+    let analyzed = projection
+        .expr
+        .first()
+        .cloned()
+        .ok_or_else(|| DataFusionError::Plan("the expression is empty".to_owned()))?;
     let unqualified = analyzed.transform_up(|e| match e {
         Expr::Column(_) => Ok(Transformed::yes(e.unqualified())),
         other => Ok(Transformed::no(other)),

@@ -65,10 +65,16 @@ pub type PhysExpr = Arc<dyn PhysicalExpr>;
 #[derive(Clone, Debug)]
 pub enum Op {
     /// Rows of a relation of the catalog.
-    Relation { name: String },
-    Filter { predicate: PhysExpr },
+    Relation {
+        name: String,
+    },
+    Filter {
+        predicate: PhysExpr,
+    },
     /// One expression per output column.
-    Project { exprs: Vec<PhysExpr> },
+    Project {
+        exprs: Vec<PhysExpr>,
+    },
     /// One output row per element of the list in the last input column; the element takes its place (a struct element stays
     /// one struct column). Rows with an empty or NULL list vanish.
     Unnest,

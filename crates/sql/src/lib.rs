@@ -25,14 +25,17 @@ mod translate;
 pub mod types;
 mod windows;
 
-pub use error::SqlError;
-pub use functions::clock::StepClock;
-pub use plan::{PlannedView, Planner};
-pub use query::{AdHoc, runtime_error};
-pub use session::Session;
 pub use catalog::{topic_relation, topic_schema};
 pub use define::{Defined, define, kind_of, parse_duration_ms, variables};
 pub use diff::diff;
-pub use exprs::{INPUT, InputExprs, WATERMARK, input_exprs, input_graph, physical_schema_of, schema_of, source_exprs, table_exprs};
+pub use error::SqlError;
+pub use exprs::{
+    INPUT, InputExprs, WATERMARK, input_exprs, input_graph, physical_schema_of, schema_of,
+    source_exprs, table_exprs,
+};
+pub use functions::clock::StepClock;
 pub use names::query_names;
 pub use parse::{parse, parse_one, parse_query};
+pub use plan::{PlannedView, Planner};
+pub use query::{AdHoc, runtime_error};
+pub use session::Session;

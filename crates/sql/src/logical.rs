@@ -8,9 +8,11 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::optimizer::{
-    OptimizerRule, eliminate_cross_join::EliminateCrossJoin, eliminate_outer_join::EliminateOuterJoin,
-    extract_equijoin_predicate::ExtractEquijoinPredicate, optimize_projections::OptimizeProjections, push_down_filter::PushDownFilter,
-    replace_distinct_aggregate::ReplaceDistinctWithAggregate, simplify_expressions::SimplifyExpressions,
+    OptimizerRule, eliminate_cross_join::EliminateCrossJoin,
+    eliminate_outer_join::EliminateOuterJoin, extract_equijoin_predicate::ExtractEquijoinPredicate,
+    optimize_projections::OptimizeProjections, push_down_filter::PushDownFilter,
+    replace_distinct_aggregate::ReplaceDistinctWithAggregate,
+    simplify_expressions::SimplifyExpressions,
 };
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::Statement;
@@ -41,9 +43,16 @@ pub(crate) fn parser_options() -> ParserOptions {
 }
 
 /// Types coerced and functions resolved, and every column of the result of one of our types.
-pub(crate) fn analyze(session: &Session, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+pub(crate) fn analyze(
+    session: &Session,
+    plan: LogicalPlan,
+) -> Result<LogicalPlan, DataFusionError> {
     let state = session.state();
-    let analyze = |plan| state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {});
+    let analyze = |plan| {
+        state
+            .analyzer()
+            .execute_and_check(plan, state.config_options(), |_, _| {})
+    };
     let plan = analyze(plan)?;
     match with_canonical_types(&plan)? {
         Some(cast) => analyze(cast),
@@ -55,9 +64,15 @@ pub(crate) fn analyze(session: &Session, plan: LogicalPlan) -> Result<LogicalPla
 fn with_canonical_types(plan: &LogicalPlan) -> Result<Option<LogicalPlan>, DataFusionError> {
     let mut changed = false;
     let mut exprs = Vec::with_capacity(plan.schema().fields().len());
-    for (column, field) in plan.schema().columns().into_iter().zip(plan.schema().fields()) {
+    for (column, field) in plan
+        .schema()
+        .columns()
+        .into_iter()
+        .zip(plan.schema().fields())
+    {
         // `equals_datatype` overlooks nullability and the names of list elements.
-        let wanted = types::canonical(field.data_type()).filter(|wanted| !wanted.equals_datatype(field.data_type()));
+        let wanted = types::canonical(field.data_type())
+            .filter(|wanted| !wanted.equals_datatype(field.data_type()));
         let expr = Expr::Column(column.clone());
         match wanted {
             Some(wanted) => {
@@ -70,12 +85,18 @@ fn with_canonical_types(plan: &LogicalPlan) -> Result<Option<LogicalPlan>, DataF
     if !changed {
         return Ok(None);
     }
-    LogicalPlanBuilder::from(plan.clone()).project(exprs)?.build().map(Some)
+    LogicalPlanBuilder::from(plan.clone())
+        .project(exprs)?
+        .build()
+        .map(Some)
 }
 
 /// Rewrites that help a streaming plan. What they must not do: introduce sorts, limits, semi joins, or the two-level form of
 /// DISTINCT aggregates.
-pub(crate) fn optimize(session: &Session, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+pub(crate) fn optimize(
+    session: &Session,
+    plan: LogicalPlan,
+) -> Result<LogicalPlan, DataFusionError> {
     static RULES: LazyLock<Vec<Arc<dyn OptimizerRule + Send + Sync>>> = LazyLock::new(|| {
         vec![
             Arc::new(SimplifyExpressions::new()),

@@ -146,7 +146,9 @@ pub enum RelationKind {
     /// A materialized view: read its rows.
     Materialized,
     /// `CREATE VIEW`: the text to expand in place.
-    Inline { query: String },
+    Inline {
+        query: String,
+    },
     /// A topic without a definition: metadata columns and raw key and value.
     Topic,
 }

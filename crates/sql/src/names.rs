@@ -1,6 +1,8 @@
 //! Names of result columns that have none: as PostgreSQL gives them (`count(*)` is `count`, `s.a` is `a`).
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
+};
 
 /// Gives the unnamed items of the query's outermost SELECT lists an alias. An item keeps DataFusion's name where ours would clash.
 pub(crate) fn name_columns(query: &mut Query) {
@@ -21,13 +23,28 @@ fn name_set(body: &mut SetExpr) {
 
 fn name_select(select: &mut Select) {
     let relations = relation_names(&select.from);
-    let names: Vec<Option<String>> = select.projection.iter().map(|item| item_name(item, &relations)).collect();
-    let taken: Vec<String> = select.projection.iter().zip(&names).filter_map(|(item, name)| name.clone().or_else(|| plain_name(item))).collect();
+    let names: Vec<Option<String>> = select
+        .projection
+        .iter()
+        .map(|item| item_name(item, &relations))
+        .collect();
+    let taken: Vec<String> = select
+        .projection
+        .iter()
+        .zip(&names)
+        .filter_map(|(item, name)| name.clone().or_else(|| plain_name(item)))
+        .collect();
     for (item, name) in select.projection.iter_mut().zip(names) {
-        let Some(name) = name.filter(|name| taken.iter().filter(|t| *t == name).count() == 1) else { continue };
+        let Some(name) = name.filter(|name| taken.iter().filter(|t| *t == name).count() == 1)
+        else {
+            continue;
+        };
         if let SelectItem::UnnamedExpr(expr) = item {
             let alias = Ident::with_quote('"', name);
-            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            *item = SelectItem::ExprWithAlias {
+                expr: expr.clone(),
+                alias,
+            };
         }
     }
 }
@@ -47,7 +64,12 @@ fn item_name(item: &SelectItem, relations: &[String]) -> Option<String> {
 
 fn expr_name(expr: &Expr) -> Option<String> {
     match expr {
-        Expr::Function(call) => call.name.0.last().and_then(|part| part.as_ident()).map(lower),
+        Expr::Function(call) => call
+            .name
+            .0
+            .last()
+            .and_then(|part| part.as_ident())
+            .map(lower),
         Expr::Cast { expr, .. } => match expr.as_ref() {
             Expr::Identifier(ident) => Some(lower(ident)),
             Expr::CompoundIdentifier(parts) => parts.last().map(lower),
@@ -76,7 +98,11 @@ fn plain_name(item: &SelectItem) -> Option<String> {
 }
 
 fn lower(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
 }
 
 /// What the relations of a FROM are called.
@@ -84,22 +110,31 @@ fn relation_names(from: &[TableWithJoins]) -> Vec<String> {
     let mut names = Vec::new();
     for item in from {
         factor_name(&item.relation, &mut names);
-        item.joins.iter().for_each(|join| factor_name(&join.relation, &mut names));
+        item.joins
+            .iter()
+            .for_each(|join| factor_name(&join.relation, &mut names));
     }
     names
 }
 
 fn factor_name(factor: &TableFactor, names: &mut Vec<String>) {
     match factor {
-        TableFactor::Table { name, alias, args, .. } => {
+        TableFactor::Table {
+            name, alias, args, ..
+        } => {
             names.extend(alias.as_ref().map(|a| lower(&a.name)));
             names.extend(name.0.last().and_then(|p| p.as_ident()).map(lower));
             // TUMBLE(payments, ...): its first argument names the columns.
             let args = args.iter().flat_map(|a| a.args.first());
             names.extend(args.map(|arg| arg.to_string().to_lowercase()));
         }
-        TableFactor::Derived { alias: Some(alias), .. } => names.push(lower(&alias.name)),
-        TableFactor::NestedJoin { table_with_joins, alias } => {
+        TableFactor::Derived {
+            alias: Some(alias), ..
+        } => names.push(lower(&alias.name)),
+        TableFactor::NestedJoin {
+            table_with_joins,
+            alias,
+        } => {
             names.extend(alias.as_ref().map(|a| lower(&a.name)));
             names.extend(relation_names(std::slice::from_ref(table_with_joins)));
         }
@@ -153,7 +188,9 @@ fn first_ident(arg: &datafusion::sql::sqlparser::ast::FunctionArg) -> Option<Str
     use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr};
     match arg {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(ident))) => Some(lower(ident)),
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts))) => parts.last().map(lower),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts))) => {
+            parts.last().map(lower)
+        }
         _ => None,
     }
 }

@@ -7,8 +7,12 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result, TableReference};
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
-use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::planner::{
+    ContextProvider, ExprPlanner, RelationPlanner, TypePlanner,
+};
+use datafusion::logical_expr::{
+    AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+};
 
 use crate::error::SqlError;
 use crate::logical;
@@ -49,7 +53,12 @@ pub(crate) struct Provider<'a> {
 
 impl<'a> Provider<'a> {
     pub fn new(session: &'a Session, catalog: &'a dyn Catalog) -> Self {
-        Self { session, catalog, types: Arc::new(OurTypes), expanding: RefCell::new(Vec::new()) }
+        Self {
+            session,
+            catalog,
+            types: Arc::new(OurTypes),
+            expanding: RefCell::new(Vec::new()),
+        }
     }
 
     pub fn function_names(&self) -> Vec<String> {
@@ -67,10 +76,14 @@ impl<'a> Provider<'a> {
 
     fn expand(&self, name: &str, query: &str) -> Result<LogicalPlan> {
         if self.expanding.borrow().iter().any(|known| known == name) {
-            return Err(carry(SqlError::new(format!("view \"{name}\" reads itself"))));
+            return Err(carry(SqlError::new(format!(
+                "view \"{name}\" reads itself"
+            ))));
         }
         if self.expanding.borrow().len() >= VIEW_DEPTH_MAX {
-            return Err(carry(SqlError::new(format!("views are nested more than {VIEW_DEPTH_MAX} deep"))));
+            return Err(carry(SqlError::new(format!(
+                "views are nested more than {VIEW_DEPTH_MAX} deep"
+            ))));
         }
         self.expanding.borrow_mut().push(name.to_owned());
         let source = Source::new(Some(&format!("view {name}")), query);
@@ -110,11 +123,19 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
-        self.session.state().higher_order_functions().get(name).cloned()
+        self.session
+            .state()
+            .higher_order_functions()
+            .get(name)
+            .cloned()
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        self.session.state().aggregate_functions().get(name).cloned()
+        self.session
+            .state()
+            .aggregate_functions()
+            .get(name)
+            .cloned()
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
@@ -130,18 +151,38 @@ impl ContextProvider for Provider<'_> {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        self.session.state().scalar_functions().keys().cloned().collect()
+        self.session
+            .state()
+            .scalar_functions()
+            .keys()
+            .cloned()
+            .collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
-        self.session.state().higher_order_functions().keys().cloned().collect()
+        self.session
+            .state()
+            .higher_order_functions()
+            .keys()
+            .cloned()
+            .collect()
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        self.session.state().aggregate_functions().keys().cloned().collect()
+        self.session
+            .state()
+            .aggregate_functions()
+            .keys()
+            .cloned()
+            .collect()
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        self.session.state().window_functions().keys().cloned().collect()
+        self.session
+            .state()
+            .window_functions()
+            .keys()
+            .cloned()
+            .collect()
     }
 }

@@ -1,5 +1,8 @@
 //! Ad-hoc queries: planned against the catalog first, so that only the relations they read need be fetched, then bound to tables.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -38,11 +41,18 @@ impl AdHoc {
     ///
     /// # Errors
     /// If a table is missing.
-    pub fn bind(self, tables: &dyn Fn(&str) -> Option<Arc<dyn TableProvider>>) -> Result<LogicalPlan> {
+    pub fn bind(
+        self,
+        tables: &dyn Fn(&str) -> Option<Arc<dyn TableProvider>>,
+    ) -> Result<LogicalPlan> {
         let bound = self.plan.transform_up_with_subqueries(|node| match node {
             LogicalPlan::TableScan(mut scan) => {
                 let name = scan.table_name.table().to_owned();
-                let table = tables(&name).ok_or_else(|| DataFusionError::Plan(format!("unknown relation {name}; it may just have been dropped")))?;
+                let table = tables(&name).ok_or_else(|| {
+                    DataFusionError::Plan(format!(
+                        "unknown relation {name}; it may just have been dropped"
+                    ))
+                })?;
                 scan.source = provider_as_source(table);
                 Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
             }
@@ -60,7 +70,8 @@ impl Planner<'_> {
     pub fn ad_hoc(&self, query: &Query) -> Result<AdHoc> {
         let provider = Provider::new(self.session(), self.catalog());
         let plan = logical::bind(&provider, query)?;
-        let plan = logical::analyze(self.session(), plan).map_err(|e| in_query(query, &e, &provider.function_names()))?;
+        let plan = logical::analyze(self.session(), plan)
+            .map_err(|e| in_query(query, &e, &provider.function_names()))?;
         let relations = logical::relations(&plan)?;
         Ok(AdHoc { plan, relations })
     }
@@ -69,5 +80,10 @@ impl Planner<'_> {
 /// What DataFusion says while a query runs, in our form.
 pub fn runtime_error(error: &DataFusionError) -> SqlError {
     let told = translate(&Source::new(None, ""), error, &[]);
-    SqlError { line: 0, column: 0, source_line: String::new(), ..told }
+    SqlError {
+        line: 0,
+        column: 0,
+        source_line: String::new(),
+        ..told
+    }
 }

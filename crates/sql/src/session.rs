@@ -60,7 +60,9 @@ impl Default for Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("clock", &self.clock).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,7 +70,9 @@ impl std::fmt::Debug for Session {
 const TARGET_PARTITIONS: usize = 2;
 
 fn base() -> SessionState {
-    let mut config = SessionConfig::new().with_target_partitions(TARGET_PARTITIONS).with_information_schema(false);
+    let mut config = SessionConfig::new()
+        .with_target_partitions(TARGET_PARTITIONS)
+        .with_information_schema(false);
     let options = config.options_mut();
     options.execution.time_zone = Some("UTC".to_owned());
     options.sql_parser.map_string_types_to_utf8view = false;

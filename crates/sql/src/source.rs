@@ -27,7 +27,12 @@ pub struct Source {
 
 impl Source {
     pub fn new(file: Option<&str>, text: &str) -> Self {
-        Self { file: file.map(Arc::from), whole: Arc::from(text), start: 0, end: text.len() }
+        Self {
+            file: file.map(Arc::from),
+            whole: Arc::from(text),
+            start: 0,
+            end: text.len(),
+        }
     }
 
     pub fn text(&self) -> &str {
@@ -38,7 +43,11 @@ impl Source {
     #[must_use]
     pub fn slice(&self, start: usize, end: usize) -> Self {
         let end = (self.start + end).min(self.end);
-        Self { start: (self.start + start).min(end), end, ..self.clone() }
+        Self {
+            start: (self.start + start).min(end),
+            end,
+            ..self.clone()
+        }
     }
 
     /// An error at a position within this part.
@@ -50,7 +59,10 @@ impl Source {
     /// The same, marking `width` characters.
     pub fn error_over(&self, at: Position, width: u32, message: impl Into<String>) -> SqlError {
         let place = self.in_file(at);
-        let line = self.whole.lines().nth(place.line.saturating_sub(1) as usize);
+        let line = self
+            .whole
+            .lines()
+            .nth(place.line.saturating_sub(1) as usize);
         SqlError {
             message: message.into(),
             file: self.file.as_deref().map(str::to_owned),
@@ -76,14 +88,24 @@ impl Source {
     /// Characters of the word that begins at a position, at least 1.
     fn word_width(&self, at: Position) -> u32 {
         let rest = self.text().get(self.offset_of(at)..).unwrap_or("");
-        let width = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').count();
+        let width = rest
+            .chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .count();
         u32::try_from(width).unwrap_or(1).max(1)
     }
 
     fn in_file(&self, at: Position) -> Position {
         let begin = position_in(&self.whole, self.start);
-        let column = if at.line <= 1 { begin.column + at.column.max(1) - 1 } else { at.column };
-        Position { line: begin.line + at.line.max(1) - 1, column }
+        let column = if at.line <= 1 {
+            begin.column + at.column.max(1) - 1
+        } else {
+            at.column
+        };
+        Position {
+            line: begin.line + at.line.max(1) - 1,
+            column,
+        }
     }
 
     /// Byte offset of a position in this part; the end of the line or part if it is past that.
@@ -91,7 +113,9 @@ impl Source {
         let mut offset = 0;
         for (index, line) in self.text().split_inclusive('\n').enumerate() {
             if index + 1 == at.line as usize {
-                let within = line.char_indices().nth(at.column.saturating_sub(1) as usize);
+                let within = line
+                    .char_indices()
+                    .nth(at.column.saturating_sub(1) as usize);
                 return offset + within.map_or(line.len(), |(byte, _)| byte);
             }
             offset += line.len();
@@ -105,5 +129,8 @@ fn position_in(text: &str, offset: usize) -> Position {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    Position { line: u32::try_from(line).unwrap_or(u32::MAX), column: u32::try_from(column).unwrap_or(u32::MAX) }
+    Position {
+        line: u32::try_from(line).unwrap_or(u32::MAX),
+        column: u32::try_from(column).unwrap_or(u32::MAX),
+    }
 }

@@ -11,9 +11,14 @@ use crate::nearest;
 use crate::source::{Position, Source};
 
 /// An error to hand to DataFusion's planner so that it comes back with place, message and hint.
-pub(crate) fn refusal(span: SqlSpan, message: impl Into<String>, hint: impl Into<String>) -> DataFusionError {
+pub(crate) fn refusal(
+    span: SqlSpan,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> DataFusionError {
     let message = message.into();
-    let diagnostic = Diagnostic::new_error(message.clone(), Span::try_from_sqlparser_span(span)).with_help(hint, None);
+    let diagnostic = Diagnostic::new_error(message.clone(), Span::try_from_sqlparser_span(span))
+        .with_help(hint, None);
     DataFusionError::Plan(message).with_diagnostic(diagnostic)
 }
 
@@ -23,7 +28,11 @@ pub(crate) fn carry(error: SqlError) -> DataFusionError {
 }
 
 /// What went wrong while planning `query`. `functions` are the names for hints.
-pub(crate) fn translate(source: &Source, error: &DataFusionError, functions: &[String]) -> SqlError {
+pub(crate) fn translate(
+    source: &Source,
+    error: &DataFusionError,
+    functions: &[String],
+) -> SqlError {
     if let Some(carried) = carried(error) {
         return carried;
     }
@@ -33,7 +42,10 @@ pub(crate) fn translate(source: &Source, error: &DataFusionError, functions: &[S
         DataFusionError::SchemaError(schema, _) => schema_error(schema),
         root => plan_error(root, diagnostic, functions),
     };
-    let at = span.map(|s| Position { line: s.start.line as u32, column: s.start.column as u32 });
+    let at = span.map(|s| Position {
+        line: s.start.line as u32,
+        column: s.start.column as u32,
+    });
     let at = at.or_else(|| name.and_then(|name| find_word(source, &name)));
     let error = match at {
         Some(at) => source.error(at, message),
@@ -49,8 +61,12 @@ pub(crate) fn in_query(query: &Query, error: &DataFusionError, functions: &[Stri
 
 fn carried(error: &DataFusionError) -> Option<SqlError> {
     match error {
-        DataFusionError::External(inner) => inner.downcast_ref::<Carried>().map(|c| c.0.as_ref().clone()),
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => carried(inner),
+        DataFusionError::External(inner) => inner
+            .downcast_ref::<Carried>()
+            .map(|c| c.0.as_ref().clone()),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+            carried(inner)
+        }
         DataFusionError::Shared(inner) => carried(inner),
         DataFusionError::Collection(all) => all.iter().find_map(carried),
         _ => None,
@@ -61,37 +77,69 @@ type Told = (String, Option<String>, Option<String>);
 
 fn schema_error(error: &SchemaError) -> Told {
     match error {
-        SchemaError::FieldNotFound { field, valid_fields } => field_not_found(field, valid_fields),
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => field_not_found(field, valid_fields),
         SchemaError::AmbiguousReference { field } => {
             let message = format!("column \"{}\" is in more than one relation", field.name);
-            (message, Some(format!("write which one, for example t.{}", field.name)), Some(field.name.clone()))
+            (
+                message,
+                Some(format!("write which one, for example t.{}", field.name)),
+                Some(field.name.clone()),
+            )
         }
-        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
             let message = format!("there are two columns \"{name}\"");
-            (message, Some("give one of them another name with AS".to_owned()), Some(name.clone()))
+            (
+                message,
+                Some("give one of them another name with AS".to_owned()),
+                Some(name.clone()),
+            )
         }
     }
 }
 
 fn field_not_found(field: &Column, valid: &[Column]) -> Told {
     let qualifier = field.relation.as_ref().map(|r| r.table());
-    let known_relation = |q: &str| valid.iter().any(|v| v.relation.as_ref().is_some_and(|r| r.table() == q));
+    let known_relation = |q: &str| {
+        valid
+            .iter()
+            .any(|v| v.relation.as_ref().is_some_and(|r| r.table() == q))
+    };
     if let Some(q) = qualifier
         && !valid.is_empty()
         && !known_relation(q)
     {
-        let relations = valid.iter().filter_map(|v| v.relation.as_ref()).map(|r| r.table());
-        let mut names: Vec<&str> = relations.chain(valid.iter().map(|v| v.name.as_str())).collect();
+        let relations = valid
+            .iter()
+            .filter_map(|v| v.relation.as_ref())
+            .map(|r| r.table());
+        let mut names: Vec<&str> = relations
+            .chain(valid.iter().map(|v| v.name.as_str()))
+            .collect();
         names.sort_unstable();
         names.dedup();
         let message = format!("there is no relation or STRUCT column \"{q}\" here");
-        return (message, nearest::hint(q, names.iter().copied()), Some(q.to_owned()));
+        return (
+            message,
+            nearest::hint(q, names.iter().copied()),
+            Some(q.to_owned()),
+        );
     }
-    let fits = |v: &&Column| qualifier.is_none_or(|q| v.relation.as_ref().is_some_and(|r| r.table() == q));
+    let fits =
+        |v: &&Column| qualifier.is_none_or(|q| v.relation.as_ref().is_some_and(|r| r.table() == q));
     let names: Vec<&str> = valid.iter().filter(fits).map(|v| v.name.as_str()).collect();
     let hint = nearest::hint(&field.name, names.iter().copied()).or_else(|| columns_hint(&names));
-    let place = qualifier.map(|q| format!(" in \"{q}\"")).unwrap_or_default();
-    (format!("there is no column \"{}\"{place}", field.name), hint, Some(field.name.clone()))
+    let place = qualifier
+        .map(|q| format!(" in \"{q}\""))
+        .unwrap_or_default();
+    (
+        format!("there is no column \"{}\"{place}", field.name),
+        hint,
+        Some(field.name.clone()),
+    )
 }
 
 /// Most columns that a hint lists.
@@ -104,27 +152,53 @@ fn columns_hint(names: &[&str]) -> Option<String> {
             seen.push(n);
         }
     });
-    let more = if seen.len() > COLUMNS_LISTED_MAX { ", ..." } else { "" };
+    let more = if seen.len() > COLUMNS_LISTED_MAX {
+        ", ..."
+    } else {
+        ""
+    };
     seen.truncate(COLUMNS_LISTED_MAX);
     (!seen.is_empty()).then(|| format!("the columns here are: {}{more}", seen.join(", ")))
 }
 
-fn plan_error(root: &DataFusionError, diagnostic: Option<&Diagnostic>, functions: &[String]) -> Told {
+fn plan_error(
+    root: &DataFusionError,
+    diagnostic: Option<&Diagnostic>,
+    functions: &[String],
+) -> Told {
     let text = root.strip_backtrace();
     if let Some(name) = between(&text, "Invalid function '", "'") {
         let hint = nearest::hint(name, functions.iter().map(String::as_str));
-        return (format!("there is no function \"{name}\""), hint, Some(name.to_owned()));
+        return (
+            format!("there is no function \"{name}\""),
+            hint,
+            Some(name.to_owned()),
+        );
     }
     if let Some(name) = between(&text, "unknown relation ", ";") {
         let hint = text.split_once("; ").map(|(_, hint)| hint.to_owned());
-        return (format!("there is no source, table, view or topic \"{name}\""), hint, Some(name.to_owned()));
+        return (
+            format!("there is no source, table, view or topic \"{name}\""),
+            hint,
+            Some(name.to_owned()),
+        );
     }
     if text.contains("Projections require unique expression names") {
-        let name = between(&text, "expression \"", "\"").map(|n| n.rsplit(" AS ").next().unwrap_or(n).to_owned());
-        let shown = name.as_deref().map(|n| format!(" \"{n}\"")).unwrap_or_default();
-        return (format!("two columns of the SELECT list have the same name{shown}"), Some("name them apart with AS".to_owned()), name);
+        let name = between(&text, "expression \"", "\"")
+            .map(|n| n.rsplit(" AS ").next().unwrap_or(n).to_owned());
+        let shown = name
+            .as_deref()
+            .map(|n| format!(" \"{n}\""))
+            .unwrap_or_default();
+        return (
+            format!("two columns of the SELECT list have the same name{shown}"),
+            Some("name them apart with AS".to_owned()),
+            name,
+        );
     }
-    let help = diagnostic.and_then(|d| d.helps.first()).map(|h| h.message.clone());
+    let help = diagnostic
+        .and_then(|d| d.helps.first())
+        .map(|h| h.message.clone());
     if let Some(diagnostic) = diagnostic
         && (help.is_some() || diagnostic.notes.is_empty())
     {
@@ -152,7 +226,11 @@ fn tidy(text: &str) -> String {
         rest = cut.trim_start();
     }
     let line = rest.lines().next().unwrap_or(rest).trim();
-    lower_first(if line.is_empty() { "the query cannot be planned" } else { line })
+    lower_first(if line.is_empty() {
+        "the query cannot be planned"
+    } else {
+        line
+    })
 }
 
 fn lower_first(text: &str) -> String {
@@ -162,7 +240,9 @@ fn lower_first(text: &str) -> String {
     if chars.clone().next().is_some_and(|c| c.is_uppercase()) {
         return text.to_owned();
     }
-    first.map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+    first.map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -182,8 +262,17 @@ fn find_word(source: &Source, word: &str) -> Option<Position> {
         let after = text[found + word.len()..].chars().next().is_some_and(inner);
         if !before && !after && !word.is_empty() {
             let line = text[..found].matches('\n').count() + 1;
-            let column = text[..found].rsplit('\n').next().unwrap_or("").chars().count() + 1;
-            return Some(Position { line: line as u32, column: column as u32 });
+            let column = text[..found]
+                .rsplit('\n')
+                .next()
+                .unwrap_or("")
+                .chars()
+                .count()
+                + 1;
+            return Some(Position {
+                line: line as u32,
+                column: column as u32,
+            });
         }
         from = found + word.len().max(1);
     }

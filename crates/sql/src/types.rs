@@ -8,7 +8,9 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 use datafusion::common::DataFusionError;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, StructField, TimezoneInfo};
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo, StructField, TimezoneInfo,
+};
 
 const DECIMAL_PRECISION_MAX: u8 = 38;
 /// `DECIMAL` without numbers.
@@ -26,20 +28,28 @@ pub fn to_arrow(written: &SqlType) -> Result<DataType, String> {
     Ok(match written {
         SqlType::Bool | SqlType::Boolean => DataType::Boolean,
         SqlType::SmallInt(None) | SqlType::Int2(None) | SqlType::Int16 => DataType::Int16,
-        SqlType::Int(None) | SqlType::Integer(None) | SqlType::Int4(None) | SqlType::Int32 => DataType::Int32,
+        SqlType::Int(None) | SqlType::Integer(None) | SqlType::Int4(None) | SqlType::Int32 => {
+            DataType::Int32
+        }
         SqlType::BigInt(None) | SqlType::Int8(None) | SqlType::Int64 => DataType::Int64,
         SqlType::Real | SqlType::Float4 | SqlType::Float32 => DataType::Float32,
-        SqlType::Double(_) | SqlType::DoublePrecision | SqlType::Float8 | SqlType::Float64 => DataType::Float64,
+        SqlType::Double(_) | SqlType::DoublePrecision | SqlType::Float8 | SqlType::Float64 => {
+            DataType::Float64
+        }
         SqlType::Float(info) => float(info),
         SqlType::Decimal(info) | SqlType::Numeric(info) => decimal(info)?,
-        SqlType::Text | SqlType::String(_) | SqlType::Varchar(_) | SqlType::CharVarying(_) | SqlType::CharacterVarying(_) => DataType::Utf8,
+        SqlType::Text
+        | SqlType::String(_)
+        | SqlType::Varchar(_)
+        | SqlType::CharVarying(_)
+        | SqlType::CharacterVarying(_) => DataType::Utf8,
         SqlType::Bytea => DataType::Binary,
         SqlType::Date => DataType::Date32,
         SqlType::Timestamp(precision, zone) => timestamp(*precision, *zone)?,
         SqlType::Struct(fields, _) => structure(fields)?,
-        SqlType::Array(ArrayElemTypeDef::AngleBracket(element) | ArrayElemTypeDef::SquareBracket(element, _)) => {
-            DataType::List(Arc::new(Field::new_list_field(to_arrow(element)?, true)))
-        }
+        SqlType::Array(
+            ArrayElemTypeDef::AngleBracket(element) | ArrayElemTypeDef::SquareBracket(element, _),
+        ) => DataType::List(Arc::new(Field::new_list_field(to_arrow(element)?, true))),
         other => return Err(format!("type {other} is not known")),
     })
 }
@@ -57,13 +67,21 @@ fn decimal(info: &ExactNumberInfo) -> Result<DataType, String> {
         ExactNumberInfo::Precision(precision) => (*precision, 0),
         ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
     };
-    let valid_precision = u8::try_from(precision).ok().filter(|p| (1..=DECIMAL_PRECISION_MAX).contains(p));
+    let valid_precision = u8::try_from(precision)
+        .ok()
+        .filter(|p| (1..=DECIMAL_PRECISION_MAX).contains(p));
     let Some(valid_precision) = valid_precision else {
-        return Err(format!("the precision of a DECIMAL is 1 to {DECIMAL_PRECISION_MAX}, not {precision}"));
+        return Err(format!(
+            "the precision of a DECIMAL is 1 to {DECIMAL_PRECISION_MAX}, not {precision}"
+        ));
     };
     match i8::try_from(scale) {
-        Ok(valid) if valid >= 0 && scale.unsigned_abs() <= precision => Ok(DataType::Decimal128(valid_precision, valid)),
-        _ => Err(format!("the scale of a DECIMAL({precision}, s) is 0 to {precision}, not {scale}")),
+        Ok(valid) if valid >= 0 && scale.unsigned_abs() <= precision => {
+            Ok(DataType::Decimal128(valid_precision, valid))
+        }
+        _ => Err(format!(
+            "the scale of a DECIMAL({precision}, s) is 0 to {precision}, not {scale}"
+        )),
     }
 }
 
@@ -73,15 +91,23 @@ fn timestamp(precision: Option<u64>, zone: TimezoneInfo) -> Result<DataType, Str
     }
     Ok(match zone {
         TimezoneInfo::Tz | TimezoneInfo::WithTimeZone => timestamptz(),
-        TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => DataType::Timestamp(TimeUnit::Microsecond, None),
+        TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => {
+            DataType::Timestamp(TimeUnit::Microsecond, None)
+        }
     })
 }
 
 fn structure(fields: &[StructField]) -> Result<DataType, String> {
     let mut answer: Vec<Field> = Vec::with_capacity(fields.len());
     for field in fields {
-        let Some(name) = &field.field_name else { return Err("every field of a STRUCT needs a name".to_owned()) };
-        let name = if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() };
+        let Some(name) = &field.field_name else {
+            return Err("every field of a STRUCT needs a name".to_owned());
+        };
+        let name = if name.quote_style.is_some() {
+            name.value.clone()
+        } else {
+            name.value.to_lowercase()
+        };
         if answer.iter().any(|known| *known.name() == name) {
             return Err(format!("field \"{name}\" of the STRUCT is declared twice"));
         }
@@ -96,11 +122,26 @@ fn structure(fields: &[StructField]) -> Result<DataType, String> {
 /// The nearest known type name, for hints.
 pub fn hint(written: &SqlType) -> Option<String> {
     const NAMES: [&str; 14] = [
-        "BOOLEAN", "SMALLINT", "INT", "BIGINT", "REAL", "DOUBLE", "DECIMAL", "TEXT", "VARCHAR", "BYTEA", "DATE", "TIMESTAMP", "TIMESTAMPTZ",
+        "BOOLEAN",
+        "SMALLINT",
+        "INT",
+        "BIGINT",
+        "REAL",
+        "DOUBLE",
+        "DECIMAL",
+        "TEXT",
+        "VARCHAR",
+        "BYTEA",
+        "DATE",
+        "TIMESTAMP",
+        "TIMESTAMPTZ",
         "STRUCT",
     ];
     let text = written.to_string();
-    let word: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let word: String = text
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect();
     let other = match word.to_uppercase().as_str() {
         "JSON" | "JSONB" | "UUID" | "CHAR" => Some("TEXT"),
         "TIME" | "DATETIME" => Some("TIMESTAMPTZ"),
@@ -110,7 +151,9 @@ pub fn hint(written: &SqlType) -> Option<String> {
         _ => crate::nearest::nearest(&word, NAMES),
     };
     let all = || Some(format!("the types are {}, T[]", NAMES.join(", ")));
-    other.map(|name| format!("did you mean {name}?")).or_else(all)
+    other
+        .map(|name| format!("did you mean {name}?"))
+        .or_else(all)
 }
 
 /// The written type of an Arrow type, as `DESCRIBE` and `SHOW CREATE` show it.
@@ -130,10 +173,15 @@ pub fn to_sql(data_type: &DataType) -> String {
         DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ".to_owned(),
         DataType::Interval(_) | DataType::Duration(_) => "INTERVAL".to_owned(),
         DataType::Struct(fields) => {
-            let fields: Vec<String> = fields.iter().map(|f| format!("{} {}", ident(f.name()), to_sql(f.data_type()))).collect();
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|f| format!("{} {}", ident(f.name()), to_sql(f.data_type())))
+                .collect();
             format!("STRUCT<{}>", fields.join(", "))
         }
-        DataType::List(element) | DataType::LargeList(element) => format!("{}[]", to_sql(element.data_type())),
+        DataType::List(element) | DataType::LargeList(element) => {
+            format!("{}[]", to_sql(element.data_type()))
+        }
         other => other.to_string().to_uppercase(),
     }
 }
@@ -141,9 +189,15 @@ pub fn to_sql(data_type: &DataType) -> String {
 /// A name as it must be written: quoted where it would otherwise be read as another name.
 pub fn ident(name: &str) -> String {
     let mut chars = name.chars();
-    let plain = chars.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')
+    let plain = chars
+        .next()
+        .is_some_and(|c| c.is_ascii_lowercase() || c == '_')
         && chars.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    if plain {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }
 
 /// The type in which a result of this type leaves a query: one of ours. `None` if there is none.
@@ -156,16 +210,23 @@ pub fn canonical(data_type: &DataType) -> Option<DataType> {
         DataType::Float16 => DataType::Float32,
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
         DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
-        DataType::BinaryView | DataType::LargeBinary | DataType::FixedSizeBinary(_) => DataType::Binary,
+        DataType::BinaryView | DataType::LargeBinary | DataType::FixedSizeBinary(_) => {
+            DataType::Binary
+        }
         DataType::Date64 => DataType::Date32,
         DataType::Timestamp(_, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
         DataType::Timestamp(_, Some(_)) => timestamptz(),
         DataType::Dictionary(_, value) => canonical(value)?,
         DataType::List(element) | DataType::LargeList(element) | DataType::ListView(element) => {
-            DataType::List(Arc::new(Field::new_list_field(canonical(element.data_type())?, true)))
+            DataType::List(Arc::new(Field::new_list_field(
+                canonical(element.data_type())?,
+                true,
+            )))
         }
         DataType::Struct(fields) => {
-            let fields = fields.iter().map(|f| canonical(f.data_type()).map(|t| Field::new(f.name(), t, true)));
+            let fields = fields
+                .iter()
+                .map(|f| canonical(f.data_type()).map(|t| Field::new(f.name(), t, true)));
             DataType::Struct(fields.collect::<Option<Fields>>()?)
         }
         DataType::Boolean
@@ -189,6 +250,8 @@ pub(crate) struct OurTypes;
 impl TypePlanner for OurTypes {
     fn plan_type_field(&self, written: &SqlType) -> Result<Option<FieldRef>, DataFusionError> {
         // What is not ours (INTERVAL, unsigned integers) is left to DataFusion.
-        Ok(to_arrow(written).ok().map(|data_type| Arc::new(Field::new("", data_type, true))))
+        Ok(to_arrow(written)
+            .ok()
+            .map(|data_type| Arc::new(Field::new("", data_type, true))))
     }
 }

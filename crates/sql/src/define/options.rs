@@ -14,7 +14,15 @@ pub(super) const TABLE: [Known; 4] = ["connector", "topic", "format", "idle_time
 pub(super) const VIEW: [Known; 1] = ["retention"];
 pub(super) const ALERT: [Known; 4] = ["notify", "severity", "key", "retention"];
 const SINK_TOPIC: [Known; 5] = ["topic", "format", "key", "key_format", "partitions"];
-const SINK_POSTGRES: [Known; 7] = ["url", "table", "schema", "primary_key", "create_table", "batch_rows", "timeout"];
+const SINK_POSTGRES: [Known; 7] = [
+    "url",
+    "table",
+    "schema",
+    "primary_key",
+    "create_table",
+    "batch_rows",
+    "timeout",
+];
 
 pub(super) fn sink(connector: &str) -> &'static [Known] {
     match connector {
@@ -37,9 +45,18 @@ impl<'a> OptionReader<'a> {
     pub fn check(&self, known: &[Known]) -> Result<&Self> {
         for item in self.items {
             if !known.contains(&item.name.text.as_str()) {
-                let error = self.source.error(item.name.at, format!("there is no option \"{}\" here", item.name.text));
+                let error = self.source.error(
+                    item.name.at,
+                    format!("there is no option \"{}\" here", item.name.text),
+                );
                 let near = nearest::hint(&item.name.text, known.iter().copied());
-                let all = || if known.is_empty() { "this statement takes no options".to_owned() } else { format!("there are: {}", known.join(", ")) };
+                let all = || {
+                    if known.is_empty() {
+                        "this statement takes no options".to_owned()
+                    } else {
+                        format!("there are: {}", known.join(", "))
+                    }
+                };
                 return Err(error.hint(near.unwrap_or_else(all)));
             }
         }
@@ -47,7 +64,10 @@ impl<'a> OptionReader<'a> {
     }
 
     pub fn all(&self) -> Options {
-        self.items.iter().map(|item| (item.name.text.clone(), item.value.clone())).collect()
+        self.items
+            .iter()
+            .map(|item| (item.name.text.clone(), item.value.clone()))
+            .collect()
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -59,25 +79,39 @@ impl<'a> OptionReader<'a> {
     }
 
     pub fn error(&self, name: &str, message: impl Into<String>) -> SqlError {
-        let at = self.item(name).map_or(Position::START, |item| item.value_at);
+        let at = self
+            .item(name)
+            .map_or(Position::START, |item| item.value_at);
         self.source.error(at, message)
     }
 
     /// One of a few words; the first is the default.
     pub fn word(&self, name: &str, words: &[&'static str]) -> Result<&'static str> {
-        let Some(value) = self.get(name) else { return Ok(words.first().copied().unwrap_or("")) };
+        let Some(value) = self.get(name) else {
+            return Ok(words.first().copied().unwrap_or(""));
+        };
         let found = words.iter().find(|word| word.eq_ignore_ascii_case(value));
         found.copied().ok_or_else(|| {
-            let hint = nearest::hint(value, words.iter().copied()).unwrap_or_else(|| format!("write {}", words.join(" or ")));
-            self.error(name, format!("{name} cannot be \"{value}\"")).hint(hint)
+            let hint = nearest::hint(value, words.iter().copied())
+                .unwrap_or_else(|| format!("write {}", words.join(" or ")));
+            self.error(name, format!("{name} cannot be \"{value}\""))
+                .hint(hint)
         })
     }
 
     /// A duration in milliseconds.
     pub fn duration_ms(&self, name: &str) -> Result<Option<i64>> {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        let wrong = || self.error(name, format!("{name} cannot be \"{value}\"")).hint("write for example '30 seconds', '5 minutes', '7 days'");
-        parse_duration_ms(value).filter(|ms| *ms > 0).map(Some).ok_or_else(wrong)
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let wrong = || {
+            self.error(name, format!("{name} cannot be \"{value}\""))
+                .hint("write for example '30 seconds', '5 minutes', '7 days'")
+        };
+        parse_duration_ms(value)
+            .filter(|ms| *ms > 0)
+            .map(Some)
+            .ok_or_else(wrong)
     }
 
     /// The topic's name, by default `name`.
@@ -87,7 +121,9 @@ impl<'a> OptionReader<'a> {
         let long = topic.is_empty() || topic.len() > headwater_base::limits::TOPIC_NAME_BYTES_MAX;
         if long || !topic.chars().all(legal) || topic == "." || topic == ".." {
             let hint = "topics have 1 to 249 of the characters a-z A-Z 0-9 . _ -; write WITH (topic = '...')";
-            return Err(self.error("topic", format!("\"{topic}\" cannot be a topic's name")).hint(hint));
+            return Err(self
+                .error("topic", format!("\"{topic}\" cannot be a topic's name"))
+                .hint(hint));
         }
         Ok(topic.to_owned())
     }
@@ -96,7 +132,9 @@ impl<'a> OptionReader<'a> {
     pub fn check_sink(&self, name: &Name, connector: &str) -> Result<()> {
         if connector == "postgres" {
             if self.get("url").is_none() {
-                let error = self.source.error(name.at, "a sink into postgres needs the option url");
+                let error = self
+                    .source
+                    .error(name.at, "a sink into postgres needs the option url");
                 return Err(error.hint("write WITH (url = '${PG_URL}', table = '...')"));
             }
             return Ok(());
@@ -105,9 +143,13 @@ impl<'a> OptionReader<'a> {
         self.word("format", &["json"])?;
         self.word("key_format", &["json", "text"])?;
         if let Some(count) = self.get("partitions") {
-            let valid = count.parse().is_ok_and(|n: i32| (1..=headwater_base::limits::TOPIC_PARTITIONS_MAX).contains(&n));
+            let valid = count.parse().is_ok_and(|n: i32| {
+                (1..=headwater_base::limits::TOPIC_PARTITIONS_MAX).contains(&n)
+            });
             if !valid {
-                return Err(self.error("partitions", format!("partitions cannot be \"{count}\"")).hint("write a number from 1"));
+                return Err(self
+                    .error("partitions", format!("partitions cannot be \"{count}\""))
+                    .hint("write a number from 1"));
             }
         }
         Ok(())
@@ -115,7 +157,11 @@ impl<'a> OptionReader<'a> {
 
     /// Names of the environment variables in the options' values, once each.
     pub fn variables(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.items.iter().flat_map(|item| variables(&item.value)).collect();
+        let mut names: Vec<String> = self
+            .items
+            .iter()
+            .flat_map(|item| variables(&item.value))
+            .collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -124,17 +170,29 @@ impl<'a> OptionReader<'a> {
     /// `${VAR}` belongs into the values of options, nowhere else.
     pub fn refuse_stray_variables(&self, statement: &Statement) -> Result<()> {
         let text = statement.source.text();
-        let inside: usize = self.items.iter().map(|item| item.value.matches("${").count()).sum();
+        let inside: usize = self
+            .items
+            .iter()
+            .map(|item| item.value.matches("${").count())
+            .sum();
         if text.matches("${").count() <= inside {
             return Ok(());
         }
         for (index, line) in text.lines().enumerate() {
             let code = line.split("--").next().unwrap_or("");
             if let Some(byte) = code.find("${") {
-                let at = Position { line: index as u32 + 1, column: code[..byte].chars().count() as u32 + 1 };
-                let in_option = self.items.iter().any(|item| item.value_at.line == at.line && item.value.contains("${"));
+                let at = Position {
+                    line: index as u32 + 1,
+                    column: code[..byte].chars().count() as u32 + 1,
+                };
+                let in_option = self
+                    .items
+                    .iter()
+                    .any(|item| item.value_at.line == at.line && item.value.contains("${"));
                 if !in_option {
-                    let error = self.source.error(at, "${VAR} stands only in the values of WITH (...)");
+                    let error = self
+                        .source
+                        .error(at, "${VAR} stands only in the values of WITH (...)");
                     return Err(error.hint("write the value itself"));
                 }
             }
@@ -164,10 +222,14 @@ pub fn parse_duration_ms(text: &str) -> Option<i64> {
         return None;
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let number: i64 = rest.get(..digits)?.parse().ok()?;
         rest = rest[digits..].trim_start();
-        let letters = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
+        let letters = rest
+            .find(|c: char| !c.is_alphabetic())
+            .unwrap_or(rest.len());
         let unit = unit_ms(&rest[..letters].to_lowercase())?;
         rest = rest[letters..].trim_start();
         total = total.checked_add(number.checked_mul(unit)?)?;
@@ -198,7 +260,15 @@ mod tests {
         assert_eq!(parse_duration_ms("1 hour 30 minutes"), Some(5_400_000));
         assert_eq!(parse_duration_ms("250ms"), Some(250));
         assert_eq!(parse_duration_ms("3"), Some(3_000));
-        for wrong in ["", "days", "1 fortnight", "-1 s", "1.5 s", "99999999999999999999s", "9223372036854775807 weeks"] {
+        for wrong in [
+            "",
+            "days",
+            "1 fortnight",
+            "-1 s",
+            "1.5 s",
+            "99999999999999999999s",
+            "9223372036854775807 weeks",
+        ] {
             assert_eq!(parse_duration_ms(wrong), None, "{wrong}");
         }
     }

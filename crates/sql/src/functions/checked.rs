@@ -10,11 +10,12 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, exec_err};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::apply;
@@ -55,8 +56,10 @@ impl Kind {
     }
 
     fn function(self) -> Arc<ScalarUDF> {
-        static ALL: LazyLock<[Arc<ScalarUDF>; 4]> =
-            LazyLock::new(|| [Kind::Add, Kind::Sub, Kind::Mul, Kind::Neg].map(|kind| Arc::new(Checked::new(kind).into())));
+        static ALL: LazyLock<[Arc<ScalarUDF>; 4]> = LazyLock::new(|| {
+            [Kind::Add, Kind::Sub, Kind::Mul, Kind::Neg]
+                .map(|kind| Arc::new(Checked::new(kind).into()))
+        });
         Arc::clone(&ALL[self as usize])
     }
 }
@@ -70,7 +73,10 @@ struct Checked {
 impl Checked {
     fn new(kind: Kind) -> Self {
         let args = if kind == Kind::Neg { 1 } else { 2 };
-        Self { kind, signature: Signature::any(args, Volatility::Immutable) }
+        Self {
+            kind,
+            signature: Signature::any(args, Volatility::Immutable),
+        }
     }
 
     fn written(&self, args: &[Expr], show: fn(&Expr) -> String) -> String {
@@ -109,8 +115,12 @@ impl ScalarUDFImpl for Checked {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         match (self.kind, args.args.as_slice()) {
-            (Kind::Neg, [ColumnarValue::Array(array)]) => Ok(ColumnarValue::Array(numeric::neg(array.as_ref())?)),
-            (Kind::Neg, [ColumnarValue::Scalar(scalar)]) => Ok(ColumnarValue::Scalar(scalar.arithmetic_negate()?)),
+            (Kind::Neg, [ColumnarValue::Array(array)]) => {
+                Ok(ColumnarValue::Array(numeric::neg(array.as_ref())?))
+            }
+            (Kind::Neg, [ColumnarValue::Scalar(scalar)]) => {
+                Ok(ColumnarValue::Scalar(scalar.arithmetic_negate()?))
+            }
             (Kind::Add, [left, right]) => apply(left, right, numeric::add),
             (Kind::Sub, [left, right]) => apply(left, right, numeric::sub),
             (Kind::Mul, [left, right]) => apply(left, right, numeric::mul),
@@ -136,20 +146,29 @@ impl AnalyzerRule for CheckIntegers {
 fn rewrite_plan(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let mut schema = merge_schema(&plan.inputs());
     if let LogicalPlan::TableScan(scan) = &plan {
-        schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+        schema.merge(&DFSchema::try_from_qualified_schema(
+            scan.table_name.clone(),
+            &scan.source.schema(),
+        )?);
     }
     let names = NamePreserver::new(&plan);
     let rewritten = plan.map_expressions(|expr| {
         let saved = names.save(&expr);
         Ok(rewrite_expr(expr, &schema)?.update_data(|expr| saved.restore(expr)))
     })?;
-    if rewritten.transformed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
+    if rewritten.transformed {
+        rewritten.map_data(LogicalPlan::recompute_schema)
+    } else {
+        Ok(rewritten)
+    }
 }
 
 fn rewrite_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let integer = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_integer());
     expr.transform_up(|expr| match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if Kind::of(op).is_some() && integer(&left) && integer(&right) => {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if Kind::of(op).is_some() && integer(&left) && integer(&right) =>
+        {
             let kind = Kind::of(op).unwrap_or(Kind::Add);
             Ok(Transformed::yes(call(kind, vec![*left, *right])))
         }

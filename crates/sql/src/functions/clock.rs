@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
 
 use crate::types::timestamptz;
 
@@ -49,7 +51,11 @@ pub(crate) struct Now {
 
 impl Now {
     pub fn new(clock: StepClock) -> Self {
-        Self { clock, signature: Signature::nullary(Volatility::Volatile), aliases: vec!["current_timestamp".to_owned()] }
+        Self {
+            clock,
+            signature: Signature::nullary(Volatility::Volatile),
+            aliases: vec!["current_timestamp".to_owned()],
+        }
     }
 }
 
@@ -85,7 +91,11 @@ pub(crate) struct CurrentDate {
 
 impl CurrentDate {
     pub fn new(clock: StepClock) -> Self {
-        Self { clock, signature: Signature::nullary(Volatility::Volatile), aliases: vec!["today".to_owned()] }
+        Self {
+            clock,
+            signature: Signature::nullary(Volatility::Volatile),
+            aliases: vec!["today".to_owned()],
+        }
     }
 }
 
@@ -108,6 +118,8 @@ impl ScalarUDFImpl for CurrentDate {
 
     fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let days = self.clock.now_us().div_euclid(DAY_US);
-        Ok(ColumnarValue::Scalar(ScalarValue::Date32(i32::try_from(days).ok())))
+        Ok(ColumnarValue::Scalar(ScalarValue::Date32(
+            i32::try_from(days).ok(),
+        )))
     }
 }

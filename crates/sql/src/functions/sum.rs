@@ -4,7 +4,10 @@ use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, plan_err};
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature,
+    Volatility,
+};
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ExactSum {
@@ -14,7 +17,10 @@ pub(crate) struct ExactSum {
 
 impl ExactSum {
     pub fn new() -> Self {
-        Self { inner: Sum::new(), signature: Signature::user_defined(Volatility::Immutable) }
+        Self {
+            inner: Sum::new(),
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
     }
 }
 
@@ -28,12 +34,16 @@ impl AggregateUDFImpl for ExactSum {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        let [arg] = arg_types else { return plan_err!("sum takes one argument, not {}", arg_types.len()) };
+        let [arg] = arg_types else {
+            return plan_err!("sum takes one argument, not {}", arg_types.len());
+        };
         let coerced = match arg {
             DataType::Null => DataType::Decimal128(38, 0),
             t if t.is_integer() => DataType::Decimal128(38, 0),
             DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Float64,
-            DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => DataType::Decimal128(*p, *s),
+            DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+                DataType::Decimal128(*p, *s)
+            }
             DataType::Decimal256(..) | DataType::Duration(_) | DataType::Interval(_) => arg.clone(),
             other => return plan_err!("sum takes numbers, not {}", crate::types::to_sql(other)),
         };
@@ -59,7 +69,10 @@ impl AggregateUDFImpl for ExactSum {
         self.inner.groups_accumulator_supported(args)
     }
 
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
         self.inner.create_groups_accumulator(args)
     }
 

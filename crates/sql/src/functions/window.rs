@@ -4,11 +4,15 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, ListArray, StructArray, TimestampMicrosecondArray,
+};
 use datafusion::arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::{DataType, Field, Fields, TimestampMicrosecondType};
 use datafusion::common::{Result, ScalarValue, exec_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
 
 use crate::types::timestamptz;
 
@@ -22,12 +26,14 @@ pub(crate) const HOPS: &str = "hop_windows";
 pub(crate) const HOP_WINDOWS_MAX: i64 = 1_000;
 
 pub(crate) fn start() -> Arc<ScalarUDF> {
-    static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Tumble::new(START, false).into()));
+    static UDF: LazyLock<Arc<ScalarUDF>> =
+        LazyLock::new(|| Arc::new(Tumble::new(START, false).into()));
     Arc::clone(&UDF)
 }
 
 pub(crate) fn end() -> Arc<ScalarUDF> {
-    static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Arc::new(Tumble::new(END, true).into()));
+    static UDF: LazyLock<Arc<ScalarUDF>> =
+        LazyLock::new(|| Arc::new(Tumble::new(END, true).into()));
     Arc::clone(&UDF)
 }
 
@@ -46,7 +52,14 @@ struct Tumble {
 
 impl Tumble {
     fn new(name: &'static str, end: bool) -> Self {
-        Self { name, end, signature: Signature::exact(vec![timestamptz(), DataType::Int64], Volatility::Immutable) }
+        Self {
+            name,
+            end,
+            signature: Signature::exact(
+                vec![timestamptz(), DataType::Int64],
+                Volatility::Immutable,
+            ),
+        }
     }
 }
 
@@ -68,7 +81,8 @@ impl ScalarUDFImpl for Tumble {
         let shift = if self.end { size } else { 0 };
         let times = times(&args)?;
         let windows = times.as_primitive::<TimestampMicrosecondType>();
-        let windows: TimestampMicrosecondArray = windows.unary(|ts| floor(ts, size).saturating_add(shift));
+        let windows: TimestampMicrosecondArray =
+            windows.unary(|ts| floor(ts, size).saturating_add(shift));
         Ok(ColumnarValue::Array(Arc::new(windows.with_timezone("UTC"))))
     }
 }
@@ -82,16 +96,25 @@ struct Hop {
 impl Hop {
     fn new() -> Self {
         let args = vec![timestamptz(), DataType::Int64, DataType::Int64];
-        Self { signature: Signature::exact(args, Volatility::Immutable) }
+        Self {
+            signature: Signature::exact(args, Volatility::Immutable),
+        }
     }
 }
 
 fn window_fields() -> Fields {
-    vec![Field::new(WINDOW_START, timestamptz(), true), Field::new(WINDOW_END, timestamptz(), true)].into()
+    vec![
+        Field::new(WINDOW_START, timestamptz(), true),
+        Field::new(WINDOW_END, timestamptz(), true),
+    ]
+    .into()
 }
 
 fn element() -> Arc<Field> {
-    Arc::new(Field::new_list_field(DataType::Struct(window_fields()), true))
+    Arc::new(Field::new_list_field(
+        DataType::Struct(window_fields()),
+        true,
+    ))
 }
 
 impl ScalarUDFImpl for Hop {
@@ -118,11 +141,22 @@ impl ScalarUDFImpl for Hop {
             }
             offsets.push(i32::try_from(starts.len()).unwrap_or(i32::MAX));
         }
-        let ends: Vec<i64> = starts.iter().map(|start| start.saturating_add(size)).collect();
-        let column = |values: Vec<i64>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")) };
-        let windows = StructArray::try_new(window_fields(), vec![column(starts), column(ends)], None)?;
+        let ends: Vec<i64> = starts
+            .iter()
+            .map(|start| start.saturating_add(size))
+            .collect();
+        let column = |values: Vec<i64>| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))
+        };
+        let windows =
+            StructArray::try_new(window_fields(), vec![column(starts), column(ends)], None)?;
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let list = ListArray::try_new(element(), offsets, Arc::new(windows), times.nulls().cloned())?;
+        let list = ListArray::try_new(
+            element(),
+            offsets,
+            Arc::new(windows),
+            times.nulls().cloned(),
+        )?;
         Ok(ColumnarValue::Array(Arc::new(list)))
     }
 }
@@ -131,7 +165,11 @@ impl ScalarUDFImpl for Hop {
 fn push_starts(ts: i64, slide: i64, size: i64, starts: &mut Vec<i64>) {
     let last = floor(ts, slide);
     let count = (size - (ts - last) + slide - 1).div_euclid(slide);
-    starts.extend((0..count.max(0)).rev().map(|back| last.saturating_sub(back * slide)));
+    starts.extend(
+        (0..count.max(0))
+            .rev()
+            .map(|back| last.saturating_sub(back * slide)),
+    );
 }
 
 fn floor(ts: i64, size: i64) -> i64 {

@@ -52,7 +52,9 @@ fn primary_key(cursor: &mut Cursor<'_>) -> Result<Vec<Name>> {
 
 fn set_key(cursor: &Cursor<'_>, answer: &mut Columns, key: Vec<Name>) -> Result<()> {
     if answer.primary_key.is_some() {
-        let error = cursor.source.error(cursor.before(), "there is more than one primary key");
+        let error = cursor
+            .source
+            .error(cursor.before(), "there is more than one primary key");
         return Err(error.hint("write PRIMARY KEY (a, b) once, after the columns"));
     }
     answer.primary_key = Some(key);
@@ -69,22 +71,38 @@ fn watermark(cursor: &mut Cursor<'_>, answer: &mut Columns) -> Result<()> {
     cursor.expect_word("as")?;
     let expr_at = cursor.at().unwrap_or(at);
     let expr = cursor.expr()?;
-    answer.watermark = Some(Watermark { column, expr, expr_at });
+    answer.watermark = Some(Watermark {
+        column,
+        expr,
+        expr_at,
+    });
     Ok(())
 }
 
 fn column(cursor: &mut Cursor<'_>, answer: &mut Columns) -> Result<()> {
     let name = cursor.name("a column")?;
     if answer.columns.iter().any(|c| c.name.text == name.text) {
-        return Err(cursor.source.error(name.at, format!("column \"{}\" is declared twice", name.text)));
+        return Err(cursor.source.error(
+            name.at,
+            format!("column \"{}\" is declared twice", name.text),
+        ));
     }
     if cursor.at_word("as") {
         let error = cursor.error(format!("column \"{}\" has no type", name.text));
-        return Err(error.hint(format!("write its type before AS, for example: {} TIMESTAMPTZ AS ...", name.text)));
+        return Err(error.hint(format!(
+            "write its type before AS, for example: {} TIMESTAMPTZ AS ...",
+            name.text
+        )));
     }
     let type_at = cursor.at().unwrap_or(name.at);
     let data_type = cursor.data_type()?;
-    let mut column = Column { name, data_type, type_at, computed: None, not_null: false };
+    let mut column = Column {
+        name,
+        data_type,
+        type_at,
+        computed: None,
+        not_null: false,
+    };
     while constraint(cursor, &mut column, answer)? {}
     answer.columns.push(column);
     Ok(())
@@ -101,9 +119,15 @@ fn constraint(cursor: &mut Cursor<'_>, column: &mut Column, answer: &mut Columns
     } else if cursor.words(&["generated", "always", "as"]) || cursor.word("as") {
         column.computed = Some(cursor.expr()?);
         let _ = cursor.word("stored") || cursor.word("virtual");
-    } else if cursor.at_word("default") || cursor.at_word("unique") || cursor.at_word("check") || cursor.at_word("references") {
+    } else if cursor.at_word("default")
+        || cursor.at_word("unique")
+        || cursor.at_word("check")
+        || cursor.at_word("references")
+    {
         let word = cursor.shown_word().unwrap_or("").to_uppercase();
-        return Err(cursor.error(format!("{word} is not known for columns of a topic")).hint("use a view with COALESCE or WHERE"));
+        return Err(cursor
+            .error(format!("{word} is not known for columns of a topic"))
+            .hint("use a view with COALESCE or WHERE"));
     } else {
         return Ok(false);
     }

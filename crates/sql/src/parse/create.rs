@@ -14,17 +14,27 @@ pub(super) fn create(cursor: &mut Cursor<'_>) -> Result<Create> {
     let if_not_exists = cursor.words(&["if", "not", "exists"]);
     if or_replace && if_not_exists {
         let at = cursor.before();
-        return Err(cursor.source.error(at, "OR REPLACE and IF NOT EXISTS exclude each other"));
+        return Err(cursor
+            .source
+            .error(at, "OR REPLACE and IF NOT EXISTS exclude each other"));
     }
     let name = cursor.name(&format!("the name of the {}", kind.word()))?;
     let (body, options) = match kind {
         ObjectKind::Source => relation(cursor, CreateBody::Source)?,
         ObjectKind::Table => relation(cursor, CreateBody::Table)?,
-        ObjectKind::View | ObjectKind::MaterializedView => view(cursor, kind == ObjectKind::MaterializedView)?,
+        ObjectKind::View | ObjectKind::MaterializedView => {
+            view(cursor, kind == ObjectKind::MaterializedView)?
+        }
         ObjectKind::Sink => sink(cursor)?,
         ObjectKind::Alert => alert(cursor)?,
     };
-    Ok(Create { name, or_replace, if_not_exists, body, options })
+    Ok(Create {
+        name,
+        or_replace,
+        if_not_exists,
+        body,
+        options,
+    })
 }
 
 /// The kind of object that a statement speaks of.
@@ -43,9 +53,14 @@ pub(super) fn kind(cursor: &mut Cursor<'_>) -> Result<ObjectKind> {
         }
     }
     let written = cursor.shown_word().unwrap_or("").to_lowercase();
-    let hint = nearest::hint(&written, ["source", "table", "view", "materialized", "sink", "alert"]);
+    let hint = nearest::hint(
+        &written,
+        ["source", "table", "view", "materialized", "sink", "alert"],
+    );
     let hint = hint.or_else(|| (written == "stream").then(|| "write CREATE SOURCE".to_owned()));
-    Err(cursor.expected("SOURCE, TABLE, VIEW, MATERIALIZED VIEW, SINK or ALERT").maybe_hint(hint))
+    Err(cursor
+        .expected("SOURCE, TABLE, VIEW, MATERIALIZED VIEW, SINK or ALERT")
+        .maybe_hint(hint))
 }
 
 type Body = (CreateBody, Vec<OptionItem>);
@@ -71,10 +86,19 @@ fn view(cursor: &mut Cursor<'_>, materialized: bool) -> Result<Body> {
     };
     let query = cursor.rest_as_query()?;
     if !materialized && let Some(_) = emit {
-        let error = cursor.source.error_at_end("EMIT belongs to materialized views");
+        let error = cursor
+            .source
+            .error_at_end("EMIT belongs to materialized views");
         return Err(error.hint("write CREATE MATERIALIZED VIEW"));
     }
-    Ok((CreateBody::View { query, materialized, emit: emit.unwrap_or(Emit::Changes) }, options))
+    Ok((
+        CreateBody::View {
+            query,
+            materialized,
+            emit: emit.unwrap_or(Emit::Changes),
+        },
+        options,
+    ))
 }
 
 fn alert(cursor: &mut Cursor<'_>) -> Result<Body> {
@@ -101,6 +125,9 @@ fn sink(cursor: &mut Cursor<'_>) -> Result<Body> {
 fn unknown_connector(cursor: &Cursor<'_>, connector: &Name, known: &[&str]) -> crate::SqlError {
     let message = format!("there is no sink connector \"{}\"", connector.text);
     let near = nearest::nearest(&connector.text, known.iter().copied());
-    let hint = near.map_or_else(|| format!("there are: {}", known.join(", ")), |n| format!("did you mean \"{n}\"?"));
+    let hint = near.map_or_else(
+        || format!("there are: {}", known.join(", ")),
+        |n| format!("did you mean \"{n}\"?"),
+    );
     cursor.source.error(connector.at, message).hint(hint)
 }

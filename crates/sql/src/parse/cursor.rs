@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
-use super::lex::{DIALECT, lower_first, position, tokens};
+use super::lex::{DIALECT, check_size, lower_first, position, tokens};
 use super::parse_query;
 use crate::ast::{Name, OptionItem, Query};
 use crate::error::{Result, SqlError};
@@ -22,7 +22,13 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     pub fn new(source: &'a Source) -> Result<Self> {
-        Ok(Self { source, tokens: tokens(source)?, next: 0 })
+        let tokens = tokens(source)?;
+        check_size(source, &tokens)?;
+        Ok(Self {
+            source,
+            tokens,
+            next: 0,
+        })
     }
 
     fn peek(&self) -> Option<&Token> {
@@ -67,7 +73,10 @@ impl<'a> Cursor<'a> {
 
     /// Whether the next tokens are these words.
     pub fn at_words(&self, words: &[&str]) -> bool {
-        let same = |(i, w): (usize, &&str)| self.peek_word(i).is_some_and(|t| t.value.eq_ignore_ascii_case(w));
+        let same = |(i, w): (usize, &&str)| {
+            self.peek_word(i)
+                .is_some_and(|t| t.value.eq_ignore_ascii_case(w))
+        };
         words.iter().enumerate().all(same)
     }
 
@@ -85,7 +94,11 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn expect_word(&mut self, word: &str) -> Result<()> {
-        if self.word(word) { Ok(()) } else { Err(self.expected(&word.to_uppercase())) }
+        if self.word(word) {
+            Ok(())
+        } else {
+            Err(self.expected(&word.to_uppercase()))
+        }
     }
 
     pub fn at_paren(&self) -> bool {
@@ -99,7 +112,11 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn expect_sign(&mut self, sign: &Token) -> Result<()> {
-        if self.sign(sign) { Ok(()) } else { Err(self.expected(&format!("\"{sign}\""))) }
+        if self.sign(sign) {
+            Ok(())
+        } else {
+            Err(self.expected(&format!("\"{sign}\"")))
+        }
     }
 
     /// The unquoted next word as written, for messages.
@@ -109,8 +126,14 @@ impl<'a> Cursor<'a> {
 
     /// A name: lower-case unless quoted.
     pub fn name(&mut self, what: &str) -> Result<Name> {
-        let (Some(at), Some(Token::Word(word))) = (self.at(), self.peek()) else { return Err(self.expected(what)) };
-        let text = if word.quote_style.is_some() { word.value.clone() } else { word.value.to_lowercase() };
+        let (Some(at), Some(Token::Word(word))) = (self.at(), self.peek()) else {
+            return Err(self.expected(what));
+        };
+        let text = if word.quote_style.is_some() {
+            word.value.clone()
+        } else {
+            word.value.to_lowercase()
+        };
         if text.is_empty() || text.len() > NAME_BYTES_MAX {
             return Err(self.error(format!("a name has 1 to {NAME_BYTES_MAX} bytes")));
         }
@@ -124,13 +147,22 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn end(&self) -> Result<()> {
-        if self.peek().is_none() { Ok(()) } else { Err(self.expected("the end of the statement")) }
+        if self.peek().is_none() {
+            Ok(())
+        } else {
+            Err(self.expected("the end of the statement"))
+        }
     }
 
     /// Runs a part of sqlparser from here on.
-    fn with_parser<T>(&mut self, f: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>) -> Result<T> {
+    fn with_parser<T>(
+        &mut self,
+        f: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+    ) -> Result<T> {
         let rest = self.tokens.get(self.next..).unwrap_or_default().to_vec();
-        let mut parser = Parser::new(&DIALECT).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(rest);
+        let mut parser = Parser::new(&DIALECT)
+            .with_recursion_limit(RECURSION_MAX)
+            .with_tokens_with_locations(rest);
         let answer = f(&mut parser).map_err(|e| self.translate(&e))?;
         self.next += parser.index();
         Ok(answer)
@@ -138,12 +170,16 @@ impl<'a> Cursor<'a> {
 
     fn translate(&self, error: &ParserError) -> SqlError {
         let text = match error {
-            ParserError::RecursionLimitExceeded => return self.error("the statement is nested too deep"),
+            ParserError::RecursionLimitExceeded => {
+                return self.error("the statement is nested too deep");
+            }
             ParserError::ParserError(text) | ParserError::TokenizerError(text) => text,
         };
         let (message, at) = split_place(text);
         let message = lower_first(message).replacen("expected: ", "expected ", 1);
-        let message = message.replace("found: EOF", "found the end of the statement").replace("found: ", "found ");
+        let message = message
+            .replace("found: EOF", "found the end of the statement")
+            .replace("found: ", "found ");
         match at {
             Some(at) => self.source.error(at, message),
             None => self.source.error_at_end(message),
@@ -177,9 +213,19 @@ impl<'a> Cursor<'a> {
     pub fn trailing_emit(&mut self) -> Result<Option<Emit>> {
         let from = self.next.max(self.tokens.len().saturating_sub(4));
         let is_emit = |t: &TokenWithSpan| matches!(&t.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("emit"));
-        let Some(found) = (from..self.tokens.len()).find(|i| is_emit(&self.tokens[*i])) else { return Ok(None) };
-        let words: Vec<String> = self.tokens[found + 1..].iter().map(|t| t.token.to_string().to_lowercase()).collect();
-        let emit = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        let Some(found) = (from..self.tokens.len()).rfind(|i| is_emit(&self.tokens[*i])) else {
+            return Ok(None);
+        };
+        let words: Vec<String> = self.tokens[found + 1..]
+            .iter()
+            .map(|t| t.token.to_string().to_lowercase())
+            .collect();
+        let emit = match words
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .as_slice()
+        {
             ["changes"] => Emit::Changes,
             ["on", "window", "close"] => Emit::OnWindowClose,
             _ => return self.emit_error(found),
@@ -190,21 +236,37 @@ impl<'a> Cursor<'a> {
 
     fn emit_error(&self, emit: usize) -> Result<Option<Emit>> {
         // A column or table may be called "emit": only its clause starts like this.
-        let next = self.tokens.get(emit + 1).map(|t| t.token.to_string().to_lowercase());
-        let previous = emit.checked_sub(1).and_then(|i| self.tokens.get(i)).map(|t| &t.token);
-        let looks_like_clause = !matches!(previous, Some(Token::Comma | Token::Period)) && matches!(next.as_deref(), Some("on" | "final" | "after"));
+        let next = self
+            .tokens
+            .get(emit + 1)
+            .map(|t| t.token.to_string().to_lowercase());
+        let previous = emit
+            .checked_sub(1)
+            .and_then(|i| self.tokens.get(i))
+            .map(|t| &t.token);
+        let looks_like_clause = !matches!(previous, Some(Token::Comma | Token::Period))
+            && matches!(next.as_deref(), Some("on" | "final" | "after"));
         if !looks_like_clause {
             return Ok(None);
         }
         let at = position(self.tokens[emit].span.start);
-        Err(self.source.error(at, "this EMIT clause is not known").hint("write EMIT CHANGES or EMIT ON WINDOW CLOSE"))
+        Err(self
+            .source
+            .error(at, "this EMIT clause is not known")
+            .hint("write EMIT CHANGES or EMIT ON WINDOW CLOSE"))
     }
 
     /// Takes `WITH (name = value, ...)` off the end of the statement, if it stands there.
     pub fn trailing_options(&mut self) -> Result<Vec<OptionItem>> {
-        let Some(start) = self.trailing_options_start() else { return Ok(Vec::new()) };
+        let Some(start) = self.trailing_options_start() else {
+            return Ok(Vec::new());
+        };
         let rest = self.tokens.split_off(start);
-        let mut options = Cursor { source: self.source, tokens: rest, next: 0 };
+        let mut options = Cursor {
+            source: self.source,
+            tokens: rest,
+            next: 0,
+        };
         let items = options.options()?;
         options.end()?;
         Ok(items)
@@ -242,7 +304,10 @@ impl<'a> Cursor<'a> {
         while !self.sign(&Token::RParen) {
             let item = self.option()?;
             if items.iter().any(|known| known.name.text == item.name.text) {
-                return Err(self.source.error(item.name.at, format!("option \"{}\" is given twice", item.name.text)));
+                return Err(self.source.error(
+                    item.name.at,
+                    format!("option \"{}\" is given twice", item.name.text),
+                ));
             }
             items.push(item);
             if !self.sign(&Token::Comma) {
@@ -256,7 +321,11 @@ impl<'a> Cursor<'a> {
     fn option(&mut self) -> Result<OptionItem> {
         let mut name = self.name("the name of an option")?;
         while self.sign(&Token::Period) {
-            name.text = format!("{}.{}", name.text, self.name("the rest of the option's name")?.text);
+            name.text = format!(
+                "{}.{}",
+                name.text,
+                self.name("the rest of the option's name")?.text
+            );
         }
         name.text = name.text.to_lowercase();
         self.expect_sign(&Token::Eq)?;
@@ -265,11 +334,21 @@ impl<'a> Cursor<'a> {
         let value = match self.peek() {
             Some(Token::SingleQuotedString(text)) if minus.is_empty() => text.clone(),
             Some(Token::Number(number, _)) => format!("{minus}{number}"),
-            Some(Token::Word(word)) if minus.is_empty() && word.quote_style.is_none() => word.value.to_lowercase(),
-            _ => return Err(self.expected("a value").hint("write text in single quotes, a number, true or false")),
+            Some(Token::Word(word)) if minus.is_empty() && word.quote_style.is_none() => {
+                word.value.to_lowercase()
+            }
+            _ => {
+                return Err(self
+                    .expected("a value")
+                    .hint("write text in single quotes, a number, true or false"));
+            }
         };
         self.next += 1;
-        Ok(OptionItem { name, value, value_at })
+        Ok(OptionItem {
+            name,
+            value,
+            value_at,
+        })
     }
 }
 
@@ -278,7 +357,9 @@ const NAME_BYTES_MAX: usize = 128;
 
 /// Cuts ` at Line: 3, Column: 7` off the end of a message of sqlparser.
 fn split_place(text: &str) -> (&str, Option<Position>) {
-    let Some(cut) = text.rfind(" at Line: ") else { return (text, None) };
+    let Some(cut) = text.rfind(" at Line: ") else {
+        return (text, None);
+    };
     let place = &text[cut + " at Line: ".len()..];
     let mut numbers = place.split(", Column: ").map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {

@@ -5,6 +5,8 @@ mod create;
 mod cursor;
 mod lex;
 mod show;
+#[cfg(test)]
+mod tests;
 
 use crate::ast::{Query, Statement, StatementKind};
 use crate::error::Result;
@@ -22,9 +24,14 @@ pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
 pub fn parse(text: &str, file: Option<&str>) -> Result<Vec<Statement>> {
     let source = Source::new(file, text);
     if text.len() > TEXT_BYTES_MAX {
-        return Err(source.error_at_start(format!("the text is longer than {TEXT_BYTES_MAX} bytes")));
+        return Err(
+            source.error_at_start(format!("the text is longer than {TEXT_BYTES_MAX} bytes"))
+        );
     }
-    lex::split(&source)?.into_iter().map(parse_statement).collect()
+    lex::split(&source)?
+        .into_iter()
+        .map(parse_statement)
+        .collect()
 }
 
 /// A text that holds exactly one statement.

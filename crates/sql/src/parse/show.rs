@@ -32,7 +32,8 @@ pub(super) fn show(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     }
     let written = cursor.shown_word().unwrap_or("").to_lowercase();
     let hint = nearest::hint(&written, KINDS.iter().map(|(word, _)| *word));
-    let error = cursor.expected("SOURCES, TABLES, VIEWS, SINKS, ALERTS, PIPELINES, TOPICS, ALL or CREATE name");
+    let error = cursor
+        .expected("SOURCES, TABLES, VIEWS, SINKS, ALERTS, PIPELINES, TOPICS, ALL or CREATE name");
     Err(error.maybe_hint(hint))
 }
 
@@ -49,23 +50,33 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     let name = cursor.name(&format!("the name of the {}", kind.word()))?;
     let cascade = cursor.word("cascade");
     let _ = !cascade && cursor.word("restrict");
-    Ok(StatementKind::Drop { kind, name, if_exists, cascade })
+    Ok(StatementKind::Drop {
+        kind,
+        name,
+        if_exists,
+        cascade,
+    })
 }
 
 /// After `EXPLAIN`.
 pub(super) fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
     let queries = ["select", "with", "values", "from"];
     if cursor.at_paren() || queries.iter().any(|word| cursor.at_word(word)) {
-        return Ok(StatementKind::Explain(ExplainTarget::Query(cursor.rest_as_query()?)));
+        return Ok(StatementKind::Explain(ExplainTarget::Query(
+            cursor.rest_as_query()?,
+        )));
     }
-    let _ = cursor.words(&["materialized", "view"]) || (cursor.at_word("view") && !cursor.is_last() && cursor.word("view"));
+    let _ = cursor.words(&["materialized", "view"])
+        || (cursor.at_word("view") && !cursor.is_last() && cursor.word("view"));
     let name = cursor.name("a query or the name of a view")?;
     Ok(StatementKind::Explain(ExplainTarget::Relation(name)))
 }
 
 /// The error for a statement that begins with something unknown.
 pub(super) fn unknown_statement(cursor: &Cursor<'_>) -> SqlError {
-    const STATEMENTS: [&str; 8] = ["select", "create", "drop", "show", "describe", "explain", "with", "values"];
+    const STATEMENTS: [&str; 8] = [
+        "select", "create", "drop", "show", "describe", "explain", "with", "values",
+    ];
     let written = cursor.shown_word().unwrap_or("").to_lowercase();
     let hint = match written.as_str() {
         "insert" | "update" | "delete" | "merge" | "copy" => {
@@ -75,5 +86,7 @@ pub(super) fn unknown_statement(cursor: &Cursor<'_>) -> SqlError {
         "begin" | "commit" | "set" => Some("statements need no transaction or settings".to_owned()),
         _ => nearest::hint(&written, STATEMENTS),
     };
-    cursor.expected("a statement (CREATE, SELECT, SHOW, DESCRIBE, EXPLAIN, DROP)").maybe_hint(hint)
+    cursor
+        .expected("a statement (CREATE, SELECT, SHOW, DESCRIBE, EXPLAIN, DROP)")
+        .maybe_hint(hint)
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::NullHandling;
 use datafusion::common::DFSchema;
+use datafusion::common::NullHandling;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, TableScan, Union, Unnest};
 
 use super::expr::physical;
@@ -26,9 +26,16 @@ pub(super) struct Built {
 }
 
 pub(super) fn build(session: &Session, plan: &LogicalPlan) -> Result<Built, Refused> {
-    let mut builder = Builder { session, graph: Graph { nodes: Vec::new() }, leaves: Vec::new() };
+    let mut builder = Builder {
+        session,
+        graph: Graph { nodes: Vec::new() },
+        leaves: Vec::new(),
+    };
     builder.plan(plan)?;
-    Ok(Built { graph: builder.graph, leaves: builder.leaves })
+    Ok(Built {
+        graph: builder.graph,
+        leaves: builder.leaves,
+    })
 }
 
 pub(super) struct Builder<'a> {
@@ -59,7 +66,12 @@ impl Builder<'_> {
 
     /// The physical form of an expression over the rows of a node.
     pub fn expr(&self, expr: &Expr, schema: &DFSchema, input: NodeId) -> Result<PhysExpr, Refused> {
-        physical(self.session, expr, schema, self.graph.nodes[input].props.changelog)
+        physical(
+            self.session,
+            expr,
+            schema,
+            self.graph.nodes[input].props.changelog,
+        )
     }
 
     /// The same for expressions that are evaluated more than once for a row, as join conditions are.
@@ -71,11 +83,30 @@ impl Builder<'_> {
         self.add_with(op, inputs, nullable(schema.as_arrow()), None)
     }
 
-    pub fn add_with(&mut self, op: Op, inputs: Vec<NodeId>, schema: SchemaRef, leaf: Option<Relation>) -> NodeId {
+    pub fn add_with(
+        &mut self,
+        op: Op,
+        inputs: Vec<NodeId>,
+        schema: SchemaRef,
+        leaf: Option<Relation>,
+    ) -> NodeId {
         let id = self.graph.nodes.len();
         let kind = kind(&op);
-        let position = self.graph.nodes.iter().filter(|n| super::build::kind(&n.op) == kind).count() + 1;
-        let mut node = Node { id, key: format!("{kind}-{position}"), op, inputs, schema, props: lineage::unknown() };
+        let position = self
+            .graph
+            .nodes
+            .iter()
+            .filter(|n| super::build::kind(&n.op) == kind)
+            .count()
+            + 1;
+        let mut node = Node {
+            id,
+            key: format!("{kind}-{position}"),
+            op,
+            inputs,
+            schema,
+            props: lineage::unknown(),
+        };
         node.props = lineage::infer_one(&self.graph, &self.leaves, &node, leaf.as_ref());
         self.graph.nodes.push(node);
         self.leaves.push(leaf);
@@ -85,7 +116,11 @@ impl Builder<'_> {
     fn projection(&mut self, projection: &Projection) -> Result<NodeId, Refused> {
         let input = self.plan(&projection.input)?;
         let schema = projection.input.schema();
-        let exprs = projection.expr.iter().map(|e| self.expr(e, schema, input)).collect::<Result<Vec<_>, _>>()?;
+        let exprs = projection
+            .expr
+            .iter()
+            .map(|e| self.expr(e, schema, input))
+            .collect::<Result<Vec<_>, _>>()?;
         if exprs.is_empty() {
             return Ok(self.rows_only(input));
         }
@@ -98,17 +133,27 @@ impl Builder<'_> {
 
     fn scan(&mut self, scan: &TableScan) -> Result<NodeId, Refused> {
         let Some(source) = scan.source.downcast_ref::<RelationSource>() else {
-            return Err(Refused::new(format!("\"{}\" is not a relation of the catalog", scan.table_name), "read a source, table or view"));
+            return Err(Refused::new(
+                format!("\"{}\" is not a relation of the catalog", scan.table_name),
+                "read a source, table or view",
+            ));
         };
         if scan.fetch.is_some() || !scan.filters.is_empty() {
-            return Err(Refused::new("LIMIT is not known in a view", "use it in an ad-hoc SELECT over the view"));
+            return Err(Refused::new(
+                "LIMIT is not known in a view",
+                "use it in an ad-hoc SELECT over the view",
+            ));
         }
         let relation = source.relation.clone();
         let schema = nullable(&relation.schema);
-        let op = Op::Relation { name: relation.name.clone() };
+        let op = Op::Relation {
+            name: relation.name.clone(),
+        };
         let leaf = self.add_with(op, Vec::new(), Arc::clone(&schema), Some(relation));
         match &scan.projection {
-            Some(columns) if !columns.iter().copied().eq(0..schema.fields().len()) => Ok(self.pick(leaf, columns, &scan.projected_schema)),
+            Some(columns) if !columns.iter().copied().eq(0..schema.fields().len()) => {
+                Ok(self.pick(leaf, columns, &scan.projected_schema))
+            }
             _ => Ok(leaf),
         }
     }
@@ -119,7 +164,10 @@ impl Builder<'_> {
         if columns.is_empty() {
             return self.rows_only(input);
         }
-        let exprs = columns.iter().map(|i| lineage::column(&schema, *i)).collect();
+        let exprs = columns
+            .iter()
+            .map(|i| lineage::column(&schema, *i))
+            .collect();
         self.add(Op::Project { exprs }, vec![input], output)
     }
 
@@ -131,8 +179,14 @@ impl Builder<'_> {
     }
 
     fn union(&mut self, union: &Union) -> Result<NodeId, Refused> {
-        let inputs = union.inputs.iter().map(|input| self.plan(input)).collect::<Result<Vec<_>, _>>()?;
-        let first = inputs.first().map(|id| Arc::clone(&self.graph.nodes[*id].schema));
+        let inputs = union
+            .inputs
+            .iter()
+            .map(|input| self.plan(input))
+            .collect::<Result<Vec<_>, _>>()?;
+        let first = inputs
+            .first()
+            .map(|id| Arc::clone(&self.graph.nodes[*id].schema));
         match first.filter(|_| union.schema.fields().is_empty()) {
             Some(rows_only) => Ok(self.add_with(Op::Union, inputs, rows_only, None)),
             None => Ok(self.add(Op::Union, inputs, &union.schema)),
@@ -141,8 +195,18 @@ impl Builder<'_> {
 
     /// The unnested list is made the last column, and put back in its place afterwards.
     fn unnest(&mut self, unnest: &Unnest) -> Result<NodeId, Refused> {
-        let refused = || Refused::new("UNNEST is not known in a view", "unnest in an ad-hoc SELECT over the view");
-        let ([(list, columns)], []) = (unnest.list_type_columns.as_slice(), unnest.struct_type_columns.as_slice()) else { return Err(refused()) };
+        let refused = || {
+            Refused::new(
+                "UNNEST is not known in a view",
+                "unnest in an ad-hoc SELECT over the view",
+            )
+        };
+        let ([(list, columns)], []) = (
+            unnest.list_type_columns.as_slice(),
+            unnest.struct_type_columns.as_slice(),
+        ) else {
+            return Err(refused());
+        };
         if columns.depth != 1 || unnest.options.null_handling != NullHandling::Drop {
             return Err(refused());
         }
@@ -152,17 +216,29 @@ impl Builder<'_> {
         order.push(*list);
         let in_place = order.iter().copied().eq(0..width);
         if !in_place {
-            let schema = self.graph.nodes[input].schema.project(&order).map_err(|_| refused())?;
-            let exprs = order.iter().map(|i| lineage::column(&self.graph.nodes[input].schema, *i)).collect();
+            let schema = self.graph.nodes[input]
+                .schema
+                .project(&order)
+                .map_err(|_| refused())?;
+            let exprs = order
+                .iter()
+                .map(|i| lineage::column(&self.graph.nodes[input].schema, *i))
+                .collect();
             input = self.add_with(Op::Project { exprs }, vec![input], Arc::new(schema), None);
         }
         let output = nullable(unnest.schema.as_arrow());
-        let moved = if in_place { Arc::clone(&output) } else { Arc::new(output.project(&order).map_err(|_| refused())?) };
+        let moved = if in_place {
+            Arc::clone(&output)
+        } else {
+            Arc::new(output.project(&order).map_err(|_| refused())?)
+        };
         let node = self.add_with(Op::Unnest, vec![input], moved, None);
         if in_place {
             return Ok(node);
         }
-        let back: Vec<usize> = (0..width).filter_map(|i| order.iter().position(|o| *o == i)).collect();
+        let back: Vec<usize> = (0..width)
+            .filter_map(|i| order.iter().position(|o| *o == i))
+            .collect();
         Ok(self.pick(node, &back, &unnest.schema))
     }
 }
@@ -182,20 +258,43 @@ pub(super) fn kind(op: &Op) -> &'static str {
 
 /// The same columns, all nullable and without metadata, so that batch and streaming results have one schema.
 pub(super) fn nullable(schema: &Schema) -> SchemaRef {
-    let fields: Vec<Field> = schema.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true)).collect();
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|f| Field::new(f.name(), f.data_type().clone(), true))
+        .collect();
     Arc::new(Schema::new(fields))
 }
 
 fn refusal(plan: &LogicalPlan) -> Refused {
     let adhoc = "leave it to an ad-hoc SELECT over the view";
     match plan {
-        LogicalPlan::Sort(_) => Refused::new("ORDER BY is not known in a view: its rows have no order", adhoc),
+        LogicalPlan::Sort(_) => Refused::new(
+            "ORDER BY is not known in a view: its rows have no order",
+            adhoc,
+        ),
         LogicalPlan::Limit(_) => Refused::new("LIMIT and OFFSET are not known in a view", adhoc),
-        LogicalPlan::Window(_) => Refused::new("OVER is not known in a view", "aggregate over TUMBLE or HOP windows"),
-        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Refused::new("a view must read a source, table or view", "add a FROM"),
-        LogicalPlan::RecursiveQuery(_) => Refused::new("WITH RECURSIVE is not known in a view", adhoc),
+        LogicalPlan::Window(_) => Refused::new(
+            "OVER is not known in a view",
+            "aggregate over TUMBLE or HOP windows",
+        ),
+        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
+            Refused::new("a view must read a source, table or view", "add a FROM")
+        }
+        LogicalPlan::RecursiveQuery(_) => {
+            Refused::new("WITH RECURSIVE is not known in a view", adhoc)
+        }
         LogicalPlan::Subquery(_) => Refused::new("LATERAL is not known in a view", "write a JOIN"),
-        LogicalPlan::Distinct(Distinct::On(_)) => Refused::new("DISTINCT ON is not known in a view", "write GROUP BY with min or max"),
-        other => Refused::new(format!("a view cannot run this part of the query: {}", other.display()), adhoc),
+        LogicalPlan::Distinct(Distinct::On(_)) => Refused::new(
+            "DISTINCT ON is not known in a view",
+            "write GROUP BY with min or max",
+        ),
+        other => Refused::new(
+            format!(
+                "a view cannot run this part of the query: {}",
+                other.display()
+            ),
+            adhoc,
+        ),
     }
 }

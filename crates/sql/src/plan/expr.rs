@@ -14,17 +14,31 @@ use crate::session::Session;
 const CLOCK: [&str; 2] = ["now", "current_date"];
 
 /// The physical form of an expression over rows of `schema`, that come with this changelog.
-pub(super) fn physical(session: &Session, expr: &Expr, schema: &DFSchema, changelog: Changelog) -> Result<PhysExpr, Refused> {
+pub(super) fn physical(
+    session: &Session,
+    expr: &Expr,
+    schema: &DFSchema,
+    changelog: Changelog,
+) -> Result<PhysExpr, Refused> {
     check(expr, changelog)?;
     let props = session.state().execution_props();
-    Ok(create_physical_expr(expr, schema, props, &PhysicalPlanningContext::default())?)
+    Ok(create_physical_expr(
+        expr,
+        schema,
+        props,
+        &PhysicalPlanningContext::default(),
+    )?)
 }
 
 fn check(expr: &Expr, changelog: Changelog) -> Result<(), Refused> {
     let mut refused = None;
     expr.apply(|e| {
         refused = refusal(e, changelog);
-        Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if refused.is_some() {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
     })?;
     refused.map_or(Ok(()), Err)
 }

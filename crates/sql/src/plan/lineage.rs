@@ -26,7 +26,12 @@ pub(super) enum Lineage {
 }
 
 pub(super) fn unknown() -> Props {
-    Props { changelog: Changelog::AppendOnly, key: None, event_time: None, window_end: None }
+    Props {
+        changelog: Changelog::AppendOnly,
+        key: None,
+        event_time: None,
+        window_end: None,
+    }
 }
 
 pub(super) fn column(schema: &Schema, index: usize) -> PhysExpr {
@@ -35,12 +40,18 @@ pub(super) fn column(schema: &Schema, index: usize) -> PhysExpr {
 
 /// Whether a projection changes nothing.
 pub(super) fn is_identity(exprs: &[PhysExpr], input: &Schema, output: &Schema) -> bool {
-    let same = |(i, e): (usize, &PhysExpr)| e.downcast_ref::<Column>().is_some_and(|c| c.index() == i);
+    let same =
+        |(i, e): (usize, &PhysExpr)| e.downcast_ref::<Column>().is_some_and(|c| c.index() == i);
     input.fields().len() == exprs.len() && input == output && exprs.iter().enumerate().all(same)
 }
 
 /// Lineage of each column of a node.
-pub(super) fn lineage(graph: &Graph, leaves: &[Option<Relation>], node: &Node, leaf: Option<&Relation>) -> Vec<Lineage> {
+pub(super) fn lineage(
+    graph: &Graph,
+    leaves: &[Option<Relation>],
+    node: &Node,
+    leaf: Option<&Relation>,
+) -> Vec<Lineage> {
     let of = |index: usize| {
         let input = &graph.nodes[node.inputs[index]];
         lineage(graph, leaves, input, leaves[input.id].as_ref())
@@ -49,7 +60,15 @@ pub(super) fn lineage(graph: &Graph, leaves: &[Option<Relation>], node: &Node, l
     match &node.op {
         Op::Relation { .. } => {
             let time = leaf.and_then(|r| r.event_time);
-            (0..width).map(|i| if Some(i) == time { Lineage::EventTime } else { Lineage::Other }).collect()
+            (0..width)
+                .map(|i| {
+                    if Some(i) == time {
+                        Lineage::EventTime
+                    } else {
+                        Lineage::Other
+                    }
+                })
+                .collect()
         }
         Op::Filter { .. } | Op::Unnest => of(0),
         Op::Project { exprs } => {
@@ -58,7 +77,11 @@ pub(super) fn lineage(graph: &Graph, leaves: &[Option<Relation>], node: &Node, l
         }
         Op::Aggregate(aggregate) => {
             let input = of(0);
-            let mut columns: Vec<Lineage> = aggregate.group.iter().map(|e| expr_lineage(e, &input)).collect();
+            let mut columns: Vec<Lineage> = aggregate
+                .group
+                .iter()
+                .map(|e| expr_lineage(e, &input))
+                .collect();
             if let Some(close) = aggregate.close {
                 // A closed window's end is the event time of its row.
                 columns[close] = Lineage::EventTime;
@@ -73,14 +96,20 @@ pub(super) fn lineage(graph: &Graph, leaves: &[Option<Relation>], node: &Node, l
         }
         Op::Union => {
             let inputs: Vec<Vec<Lineage>> = (0..node.inputs.len()).map(of).collect();
-            (0..width).map(|i| common(inputs.iter().map(|input| input[i]))).collect()
+            (0..width)
+                .map(|i| common(inputs.iter().map(|input| input[i])))
+                .collect()
         }
     }
 }
 
 fn common(mut all: impl Iterator<Item = Lineage>) -> Lineage {
     let first = all.next().unwrap_or(Lineage::Other);
-    if all.all(|l| l == first) { first } else { Lineage::Other }
+    if all.all(|l| l == first) {
+        first
+    } else {
+        Lineage::Other
+    }
 }
 
 fn expr_lineage(expr: &PhysExpr, input: &[Lineage]) -> Lineage {
@@ -89,10 +118,18 @@ fn expr_lineage(expr: &PhysExpr, input: &[Lineage]) -> Lineage {
     }
     if let Some(cast) = expr.downcast_ref::<CastExpr>() {
         let is_time = matches!(cast.cast_type(), DataType::Timestamp(..));
-        return if is_time { expr_lineage(cast.expr(), input) } else { Lineage::Other };
+        return if is_time {
+            expr_lineage(cast.expr(), input)
+        } else {
+            Lineage::Other
+        };
     }
-    let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() else { return Lineage::Other };
-    let Some(of) = call.args().first().map(|arg| expr_lineage(arg, input)) else { return Lineage::Other };
+    let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() else {
+        return Lineage::Other;
+    };
+    let Some(of) = call.args().first().map(|arg| expr_lineage(arg, input)) else {
+        return Lineage::Other;
+    };
     match (call.fun().name(), of) {
         (window::START, Lineage::EventTime) => Lineage::WindowStart,
         (window::END, Lineage::EventTime) => Lineage::WindowEnd,
@@ -115,7 +152,12 @@ fn field_name(call: &ScalarFunctionExpr) -> Option<&str> {
 }
 
 /// Props of a node whose inputs are in the graph already.
-pub(super) fn infer_one(graph: &Graph, leaves: &[Option<Relation>], node: &Node, leaf: Option<&Relation>) -> Props {
+pub(super) fn infer_one(
+    graph: &Graph,
+    leaves: &[Option<Relation>],
+    node: &Node,
+    leaf: Option<&Relation>,
+) -> Props {
     let columns = lineage(graph, leaves, node, leaf);
     let inputs: Vec<&Props> = node.inputs.iter().map(|i| &graph.nodes[*i].props).collect();
     let find = |wanted: Lineage| columns.iter().position(|l| *l == wanted);
@@ -131,19 +173,33 @@ fn changelog(node: &Node, inputs: &[&Props], leaf: Option<&Relation>) -> Changel
     let appends = match &node.op {
         Op::Relation { .. } => leaf.is_some_and(|r| r.append_only),
         Op::Aggregate(aggregate) => aggregate.close.is_some(),
-        Op::Join(Join { kind: JoinKind::Left, .. }) => false,
+        Op::Join(Join {
+            kind: JoinKind::Left,
+            ..
+        }) => false,
         _ => inputs.iter().all(|p| p.changelog == Changelog::AppendOnly),
     };
-    if appends { Changelog::AppendOnly } else { Changelog::Retracting }
+    if appends {
+        Changelog::AppendOnly
+    } else {
+        Changelog::Retracting
+    }
 }
 
-fn key(graph: &Graph, node: &Node, inputs: &[&Props], leaf: Option<&Relation>) -> Option<Vec<usize>> {
+fn key(
+    graph: &Graph,
+    node: &Node,
+    inputs: &[&Props],
+    leaf: Option<&Relation>,
+) -> Option<Vec<usize>> {
     match &node.op {
         Op::Relation { .. } => leaf.and_then(|r| r.key.clone()),
         Op::Filter { .. } => inputs.first()?.key.clone(),
         Op::Project { exprs } => {
             let key = inputs.first()?.key.as_ref()?;
-            key.iter().map(|k| exprs.iter().position(|e| holds(e, *k))).collect()
+            key.iter()
+                .map(|k| exprs.iter().position(|e| holds(e, *k)))
+                .collect()
         }
         Op::Unnest => {
             let mut key = inputs.first()?.key.clone()?;
@@ -158,10 +214,18 @@ fn key(graph: &Graph, node: &Node, inputs: &[&Props], leaf: Option<&Relation>) -
 
 /// Whether an expression's value tells the value of input column `index`: it is the column, or one bound of its window.
 fn holds(expr: &PhysExpr, index: usize) -> bool {
-    let is_column = |e: &PhysExpr| e.downcast_ref::<Column>().is_some_and(|c| c.index() == index);
+    let is_column = |e: &PhysExpr| {
+        e.downcast_ref::<Column>()
+            .is_some_and(|c| c.index() == index)
+    };
     let bound = |call: &ScalarFunctionExpr| {
-        let of_window = call.fun().name() == "get_field" && call.args().first().is_some_and(is_column);
-        of_window && matches!(field_name(call), Some(window::WINDOW_START | window::WINDOW_END))
+        let of_window =
+            call.fun().name() == "get_field" && call.args().first().is_some_and(is_column);
+        of_window
+            && matches!(
+                field_name(call),
+                Some(window::WINDOW_START | window::WINDOW_END)
+            )
     };
     is_column(expr) || expr.downcast_ref::<ScalarFunctionExpr>().is_some_and(bound)
 }
@@ -172,8 +236,13 @@ fn join_key(graph: &Graph, node: &Node, join: &Join, inputs: &[&Props]) -> Optio
     let width = graph.nodes[*node.inputs.first()?].schema.fields().len();
     let right_key = |key: &Vec<usize>| key.iter().map(|i| i + width).collect::<Vec<_>>();
     let covers = |key: &Option<Vec<usize>>, side: fn(&(PhysExpr, PhysExpr)) -> &PhysExpr| {
-        let on: Vec<usize> = join.on.iter().filter_map(|pair| side(pair).downcast_ref::<Column>().map(Column::index)).collect();
-        key.as_ref().is_some_and(|key| key.iter().all(|k| on.contains(k)))
+        let on: Vec<usize> = join
+            .on
+            .iter()
+            .filter_map(|pair| side(pair).downcast_ref::<Column>().map(Column::index))
+            .collect();
+        key.as_ref()
+            .is_some_and(|key| key.iter().all(|k| on.contains(k)))
     };
     if covers(&right.key, |pair| &pair.1) {
         return left.key.clone();
@@ -189,7 +258,12 @@ fn join_key(graph: &Graph, node: &Node, join: &Join, inputs: &[&Props]) -> Optio
 /// Infers everything again, after a change in the graph.
 pub(super) fn infer_all(built: &mut Built) {
     for id in 0..built.graph.nodes.len() {
-        let props = infer_one(&built.graph, &built.leaves, &built.graph.nodes[id], built.leaves[id].as_ref());
+        let props = infer_one(
+            &built.graph,
+            &built.leaves,
+            &built.graph.nodes[id],
+            built.leaves[id].as_ref(),
+        );
         built.graph.nodes[id].props = props;
     }
 }
@@ -197,5 +271,9 @@ pub(super) fn infer_all(built: &mut Built) {
 pub(super) fn finish(built: Built) -> Option<PlannedView> {
     let root = built.graph.root()?;
     let (schema, props) = (Arc::clone(&root.schema), root.props.clone());
-    Some(PlannedView { graph: built.graph, schema, props })
+    Some(PlannedView {
+        graph: built.graph,
+        schema,
+        props,
+    })
 }

@@ -84,7 +84,10 @@ impl<'a> Planner<'a> {
     /// # Errors
     /// Whatever cannot run, with its place in the view's query.
     pub fn plan_view(&self, view: &ViewDef) -> Result<PlannedView> {
-        let query = parse_query(Source::new(Some(&format!("view {}", view.name)), &view.query))?;
+        let query = parse_query(Source::new(
+            Some(&format!("view {}", view.name)),
+            &view.query,
+        ))?;
         self.plan_query(&query, view.emit)
     }
 
@@ -100,10 +103,13 @@ impl<'a> Planner<'a> {
         let plan = logical::analyze(&self.session, plan).map_err(tell)?;
         refuse::check_result(query, &plan)?;
         let plan = logical::optimize(&self.session, plan).map_err(tell)?;
-        let built = build::build(&self.session, &plan).map_err(|refused| refused.into_error(query))?;
+        let built =
+            build::build(&self.session, &plan).map_err(|refused| refused.into_error(query))?;
         let graph = match emit {
             Emit::Changes => built,
-            Emit::OnWindowClose => close::close(built).map_err(|refused| refused.into_error(query))?,
+            Emit::OnWindowClose => {
+                close::close(built).map_err(|refused| refused.into_error(query))?
+            }
         };
         lineage::finish(graph).ok_or_else(|| query.source.error_at_start("the query has no result"))
     }
@@ -113,7 +119,10 @@ impl<'a> Planner<'a> {
     /// # Errors
     /// If the query cannot be bound.
     pub fn relations(&self, view: &ViewDef) -> Result<Vec<String>> {
-        let query = parse_query(Source::new(Some(&format!("view {}", view.name)), &view.query))?;
+        let query = parse_query(Source::new(
+            Some(&format!("view {}", view.name)),
+            &view.query,
+        ))?;
         let provider = Provider::new(&self.session, self.catalog);
         logical::relations(&logical::bind(&provider, &query)?)
     }
@@ -133,17 +142,26 @@ pub(crate) struct Refused {
 
 impl Refused {
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: Some(hint.into()) }
+        Self {
+            message: message.into(),
+            hint: Some(hint.into()),
+        }
     }
 
     fn into_error(self, query: &Query) -> SqlError {
-        query.source.error_at_start(self.message).maybe_hint(self.hint)
+        query
+            .source
+            .error_at_start(self.message)
+            .maybe_hint(self.hint)
     }
 }
 
 impl From<DataFusionError> for Refused {
     fn from(error: DataFusionError) -> Self {
         let told = crate::translate::translate(&Source::new(None, ""), &error, &[]);
-        Self { message: told.message, hint: told.hint }
+        Self {
+            message: told.message,
+            hint: told.hint,
+        }
     }
 }

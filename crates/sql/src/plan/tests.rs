@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::graph::Op;
 use crate::model::Definition;
-use crate::{define, parse, schema_of};
+use crate::{define, explain, parse};
 
 /// A catalog made from statements.
 #[derive(Default)]
@@ -30,7 +29,10 @@ impl TestCatalog {
             let relation = match &defined.definition {
                 Definition::Source(source) => source.relation(),
                 Definition::Table(table) => table.relation(),
-                Definition::View(view) if view.materialized => Planner::new(&catalog).plan_view(view).unwrap().relation(&view.name),
+                Definition::View(view) if view.materialized => Planner::new(&catalog)
+                    .plan_view(view)
+                    .unwrap()
+                    .relation(&view.name),
                 Definition::View(view) => view.inline_relation(),
                 _ => continue,
             };
@@ -62,24 +64,318 @@ pub(crate) fn plan(query: &str) -> Result<PlannedView> {
 #[track_caller]
 fn check(query: &str, expect: &str) {
     let planned = plan(query).unwrap_or_else(|e| panic!("{}", e.render()));
-    let shown = crate::explain::graph(&planned.graph);
+    let shown = explain::graph(&planned.graph);
     assert_eq!(shown.trim(), expect.trim(), "\n{shown}");
 }
 
 #[test]
-fn shapes() {
-    for query in ["SELECT card, cents + 1 AS c, item.n FROM payments WHERE amount > 3 AND card = 'x'",
-      "SELECT card, window_end, count(*), sum(cents) AS s, avg(amount), count(DISTINCT country) FILTER (WHERE amount > 1) AS d FROM TUMBLE(payments, ts, INTERVAL '1 minute') GROUP BY card, window_start, window_end HAVING count(*) > 3 EMIT ON WINDOW CLOSE",
-      "SELECT country, window_start, window_end, sum(amount) AS s FROM HOP(big AS b, ts, INTERVAL '1 minute', INTERVAL '5 minutes') GROUP BY 1,2,3",
-      "SELECT country, window_start, window_end, sum(amount) AS s FROM HOP(big, ts, INTERVAL '1 minute', INTERVAL '5 minutes') w GROUP BY 1,2,3",
-      "SELECT p.id, p.card, c.owner FROM payments p LEFT JOIN cards c ON p.card = c.card AND c.owner <> 'x'",
-      "SELECT p.card, c.owner, p.n FROM per_card p RIGHT JOIN cards c ON p.card = c.card",
-      "SELECT p.card, c.owner, p.n FROM per_card p, cards c where p.card = c.card",
-      "SELECT card FROM payments UNION ALL SELECT page FROM clicks",
-      "SELECT DISTINCT country FROM payments",
-      "SELECT count(*) FROM payments",
-      "WITH a AS (SELECT card, max(amount) AS m FROM payments GROUP BY card) SELECT count(*) AS n, max(m) AS m FROM a WHERE m > 3",
-      ] {
-        match plan(query) { Ok(p) => println!("{query}\n{}\n{:?}", crate::explain::graph(&p.graph), p.schema.fields().iter().map(|f| format!("{}:{}", f.name(), f.data_type())).collect::<Vec<_>>()), Err(e) => println!("{query}\n{}\n", e.render()) }
+fn filters_and_expressions_keep_event_time() {
+    check(
+        "SELECT card, cents + 1 AS c, item.n, ts FROM payments WHERE amount > 3 AND card = 'x'",
+        "
+project-2 card, checked_add(cents, 1) AS c, get_field(item, n) AS n, ts  [appends; watermark ts]
+  filter-1 amount > 3 AND card = x  [appends; watermark ts]
+    project-1 card, amount, cents, item, ts  [appends; watermark ts]
+      relation-1 payments  [appends; watermark ts]",
+    );
+}
+
+#[test]
+fn windows_through_an_inline_view_and_an_alias() {
+    check(
+        "SELECT country, window_start, window_end, sum(amount) AS s FROM HOP(big, ts, INTERVAL '1 minute', INTERVAL '5 minutes') w GROUP BY 1, 2, 3",
+        "
+project-4 country, window_start, window_end, sum(w.amount) AS s  [retracts; key country, window_start, window_end; window window_end]
+  aggregate-1 sum(amount) BY country, window_start, window_end  [retracts; key country, window_start, window_end; state: a row a group; window window_end]
+    project-3 amount, country, get_field(__windows, window_start) AS window_start, get_field(__windows, window_end) AS window_end  [appends; window window_end]
+      unnest-1 each of __windows  [appends]
+        project-2 amount, country, hop_windows(ts, 60000000, 300000000) AS __windows  [appends]
+          filter-1 amount > 100  [appends; watermark ts]
+            project-1 amount, country, ts  [appends; watermark ts]
+              relation-1 payments  [appends; watermark ts]",
+    );
+}
+
+#[test]
+fn joins() {
+    check(
+        "SELECT p.id, p.card, c.owner FROM payments p LEFT JOIN cards c ON p.card = c.card AND p.amount > 3",
+        "
+project-3 id, card, owner  [retracts]
+  join-1 left ON project-1.card = project-2.card AND amount > 3  [retracts; state: both sides]
+    project-1 id, card, amount  [appends]
+      relation-1 payments  [appends; watermark ts]
+    project-2 card, owner  [retracts; key card]
+      relation-2 cards  [retracts; key card]",
+    );
+    check(
+        "SELECT c.card, c.owner, p.n FROM per_card p RIGHT JOIN cards c ON p.card = c.card",
+        "
+project-3 card, owner, n  [retracts; key card]
+  project-2 card, n, card, owner  [retracts; key card]
+    join-1 left ON project-1.card = relation-2.card  [retracts; key card; state: both sides]
+      project-1 card, owner  [retracts; key card]
+        relation-1 cards  [retracts; key card]
+      relation-2 per_card  [retracts; key card]",
+    );
+}
+
+#[test]
+fn counting_rows_needs_no_column() {
+    check(
+        "SELECT count(*) FROM payments",
+        "
+project-2 count(Int64(1)) AS count  [retracts; one row]
+  aggregate-1 count(*)  [retracts; one row; state: a row a group]
+    project-1 true AS __row  [appends]
+      relation-1 payments  [appends; watermark ts]",
+    );
+}
+
+#[test]
+fn closing_windows() {
+    let query = "SELECT card, window_end, count(*) AS n FROM TUMBLE(payments, ts, INTERVAL '1 minute') GROUP BY card, window_start, window_end";
+    let running = plan(query).unwrap();
+    assert_eq!(
+        (running.props.changelog, running.props.window_end),
+        (Changelog::Retracting, Some(1))
+    );
+    let closed = plan(&format!("{query} EMIT ON WINDOW CLOSE")).unwrap();
+    assert_eq!(
+        (closed.props.changelog, closed.props.event_time),
+        (Changelog::AppendOnly, Some(1))
+    );
+    let close = closed.graph.nodes.iter().find_map(|n| match &n.op {
+        crate::graph::Op::Aggregate(aggregate) => aggregate.close,
+        _ => None,
+    });
+    assert_eq!(close, Some(2));
+}
+
+#[test]
+fn types_and_names_of_results() {
+    let names = |query: &str| {
+        let columns = explain::columns(
+            &plan(query)
+                .unwrap_or_else(|e| panic!("{}", e.render()))
+                .schema,
+        );
+        columns
+            .into_iter()
+            .map(|(name, t)| format!("{name} {t}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    assert_eq!(
+        names(
+            "SELECT sum(cents), avg(cents), count(DISTINCT card) AS d, max(ts), sum(amount) AS f FROM payments"
+        ),
+        "sum DECIMAL(38, 0), avg DOUBLE, d BIGINT, max TIMESTAMPTZ, f DOUBLE"
+    );
+    assert_eq!(
+        names("SELECT item.sku, p.ts::DATE, now() AS at, upper(card) FROM payments p"),
+        "sku TEXT, ts DATE, at TIMESTAMPTZ, upper TEXT"
+    );
+    assert_eq!(
+        names("SELECT card FROM payments UNION SELECT card FROM cards"),
+        "card TEXT"
+    );
+}
+
+/// Query, then where and what the error is, then a part of the hint.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "SELECT cart FROM payments",
+        "1:8 there is no column \"cart\"",
+        "\"card\"",
+    ),
+    (
+        "SELECT p.cart FROM payments p",
+        "1:8 there is no column \"cart\"",
+        "\"card\"",
+    ),
+    (
+        "SELECT card FROM payment",
+        "1:18 there is no source, table, view or topic \"payment\"",
+        "payments",
+    ),
+    (
+        "SELECT lenght(card) FROM payments",
+        "1:8 there is no function \"lenght\"",
+        "length",
+    ),
+    (
+        "SELECT card FROM payments ORDER BY ts",
+        "1:36 ORDER BY is not known in a view",
+        "ad-hoc",
+    ),
+    (
+        "SELECT card FROM payments LIMIT 3",
+        "1:33 LIMIT and OFFSET",
+        "ad-hoc",
+    ),
+    (
+        "SELECT row_number() OVER (PARTITION BY card) AS r FROM payments",
+        "1:8 OVER is not known",
+        "TUMBLE",
+    ),
+    (
+        "SELECT p.card FROM payments p FULL JOIN cards c ON p.card = c.card",
+        "1:41 FULL JOIN",
+        "LEFT JOIN",
+    ),
+    (
+        "SELECT p.card FROM payments p CROSS JOIN cards c",
+        "1:42 CROSS JOIN",
+        "ON a.key",
+    ),
+    (
+        "SELECT p.card FROM payments p JOIN cards c ON p.ts > c.since",
+        "1:1 a join in a view needs an equality",
+        "ON a.key",
+    ),
+    (
+        "SELECT p.card FROM payments p, cards c",
+        "1:1 a join in a view needs an equality",
+        "",
+    ),
+    (
+        "SELECT card FROM payments WHERE card IN (SELECT card FROM cards)",
+        "1:33 IN (SELECT ...)",
+        "JOIN",
+    ),
+    (
+        "SELECT card FROM payments EXCEPT SELECT card FROM cards",
+        "1:34 EXCEPT is not known",
+        "LEFT JOIN",
+    ),
+    (
+        "SELECT card FROM payments INTERSECT SELECT card FROM cards",
+        "1:37 INTERSECT is not known",
+        "INNER JOIN",
+    ),
+    (
+        "SELECT card, card FROM payments",
+        "1:1 two columns of the",
+        "AS",
+    ),
+    ("SELECT 1 AS a", "1:1 a view must read", "FROM"),
+    (
+        "SELECT random() AS r, card FROM payments",
+        "1:1 random() gives another answer",
+        "ad-hoc",
+    ),
+    (
+        "SELECT n FROM per_card WHERE now() > TIMESTAMPTZ '2020-01-01'",
+        "1:1 now() over rows that may be taken back",
+        "before",
+    ),
+    (
+        "SELECT median(amount) AS m FROM payments",
+        "1:1 the aggregate median",
+        "count, sum",
+    ),
+    (
+        "SELECT country, sum(amount) AS s FROM payments GROUP BY ROLLUP (country)",
+        "1:65 GROUPING SETS",
+        "one view",
+    ),
+    (
+        "SELECT * FROM TUMBLE(payments, card, INTERVAL '1 minute')",
+        "1:32 a window needs a time, but this is TEXT",
+        "computed",
+    ),
+    (
+        "SELECT * FROM TUMBLE(payments, ts, INTERVAL '1 month')",
+        "1:45 months and years have no fixed length",
+        "days",
+    ),
+    (
+        "SELECT * FROM TUMBLE(payments, ts)",
+        "1:15 TUMBLE: expected 3 arguments, found 2",
+        "TUMBLE(relation",
+    ),
+    (
+        "SELECT * FROM TUMBL(payments, ts, INTERVAL '1 minute')",
+        "1:15 there is no function TUMBL in FROM",
+        "tumble",
+    ),
+    (
+        "SELECT * FROM HOP(payments, ts, INTERVAL '1 ms', INTERVAL '1 day')",
+        "1:15 HOP: a row would be in more than",
+        "",
+    ),
+    (
+        "SELECT card FROM payments EMIT ON WINDOW CLOSE",
+        "1:1 EMIT ON WINDOW CLOSE needs a GROUP BY",
+        "window_end",
+    ),
+    (
+        "SELECT card, count(*) AS n FROM payments GROUP BY card EMIT ON WINDOW CLOSE",
+        "1:1 EMIT ON WINDOW CLOSE needs a window",
+        "WATERMARK",
+    ),
+    (
+        "SELECT window_start, count(*) AS n FROM TUMBLE(payments, ts, INTERVAL '1 minute') GROUP BY window_start EMIT ON WINDOW CLOSE",
+        "1:1 EMIT ON WINDOW CLOSE needs window_end among",
+        "add window_end",
+    ),
+];
+
+#[test]
+fn refused_queries() {
+    let mut wrong = Vec::new();
+    for (query, expect, hint) in REFUSED {
+        let Err(error) = plan(query) else {
+            wrong.push(format!("{query}\n  is taken"));
+            continue;
+        };
+        let told = format!("{}:{} {}", error.line, error.column, error.message);
+        let hinted = error.hint.clone().unwrap_or_default();
+        if !told.starts_with(expect) || !hinted.contains(hint) {
+            wrong.push(format!(
+                "{query}\n  told:   {told}\n  expect: {expect}\n  hint:   {hinted} / {hint}"
+            ));
+        }
     }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        REFUSED.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn chains_as_long_as_are_taken_plan_and_longer_ones_are_refused() {
+    let sums = |n: usize| format!("SELECT cents{} AS c FROM payments", " + 1".repeat(n));
+    let unions = |n: usize| {
+        format!(
+            "SELECT card FROM payments{}",
+            " UNION ALL SELECT card FROM payments".repeat(n)
+        )
+    };
+    plan(&sums(199)).unwrap();
+    plan(&unions(90)).unwrap();
+    for text in [sums(2_000), unions(500)] {
+        assert!(parse(&text, None).is_err());
+    }
+}
+
+/// Planning is part of starting a pipeline; the bound is wide because the machine may be busy.
+#[test]
+fn planning_a_view_is_quick() {
+    let query = "SELECT card, window_end, count(*) AS n FROM TUMBLE(payments, ts, INTERVAL '1 minute') GROUP BY card, window_start, window_end";
+    let catalog = TestCatalog::of(SHOP);
+    let query = parse_query(Source::new(None, query)).unwrap();
+    let started = std::time::Instant::now();
+    for _ in 0..20 {
+        Planner::new(&catalog)
+            .plan_query(&query, Emit::Changes)
+            .unwrap();
+    }
+    let each = started.elapsed() / 20;
+    println!("planned in {each:?}");
+    assert!(each.as_millis() < 500, "{each:?}");
 }

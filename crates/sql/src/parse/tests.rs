@@ -1,0 +1,533 @@
+#![allow(clippy::unwrap_used)]
+//! Statements that read, statements that do not, and garbage.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::ast::{CreateBody, ShowKind};
+use crate::model::{Definition, Emit, StartAt};
+use crate::{Defined, define, diff, explain};
+
+fn defined(text: &str) -> Defined {
+    define(&parse_one(text, None).unwrap_or_else(|e| panic!("{}", e.render())))
+        .unwrap_or_else(|e| panic!("{}", e.render()))
+        .unwrap()
+}
+
+const PAYMENTS: &str = "CREATE SOURCE IF NOT EXISTS payments ( -- what cards pay
+  card TEXT NOT NULL, amount DOUBLE, item STRUCT<sku TEXT, size STRUCT<w INT, h INT>>, tags TEXT[], ms BIGINT,
+  ts TIMESTAMPTZ AS to_timestamp_millis(ms), late TIMESTAMPTZ AS (ts + INTERVAL '1 hour'), price DECIMAL(10, 2),
+  WATERMARK FOR ts AS ts - INTERVAL '1 minute'
+) WITH (connector = 'topic', topic = 'raw.payments', format = 'json', start = 'latest', idle_timeout = '10s')";
+
+#[test]
+fn a_source() {
+    let defined = defined(PAYMENTS);
+    assert!(defined.if_not_exists && !defined.or_replace);
+    let Definition::Source(source) = &defined.definition else {
+        panic!("not a source")
+    };
+    let columns: Vec<String> = explain::columns(&source.schema())
+        .into_iter()
+        .map(|(name, t)| format!("{name} {t}"))
+        .collect();
+    let expected = "card TEXT, amount DOUBLE, item STRUCT<sku TEXT, size STRUCT<w INT, h INT>>, tags TEXT[], ms BIGINT, ts TIMESTAMPTZ, \
+                    late TIMESTAMPTZ, price DECIMAL(10, 2)";
+    assert_eq!(columns.join(", "), expected);
+    assert_eq!(
+        (source.topic.as_str(), source.start),
+        ("raw.payments", StartAt::Latest)
+    );
+    let watermark = source.watermark.as_ref().unwrap();
+    assert_eq!((watermark.column, watermark.idle_ms), (5, 10_000));
+    assert!(source.columns[0].not_null);
+    let exprs = crate::source_exprs(source).unwrap();
+    assert_eq!((exprs.physical.fields().len(), exprs.columns.len()), (6, 8));
+    let graph = crate::input_graph(&source.columns, source.watermark.as_ref()).unwrap();
+    assert_eq!(
+        graph.nodes[1].schema.fields().last().unwrap().name(),
+        crate::WATERMARK
+    );
+}
+
+#[test]
+fn the_kept_text_reads_back_as_the_same_definition() {
+    let texts = [
+        PAYMENTS,
+        "CREATE TABLE t (a TEXT, b INT, c DATE, PRIMARY KEY (b, a)) WITH (topic = 'x')",
+        "CREATE OR REPLACE MATERIALIZED VIEW v WITH (retention = '7 days') AS SELECT 1 AS a FROM t EMIT ON WINDOW CLOSE",
+        "CREATE ALERT a AS SELECT card FROM v WHERE n > 5 WITH (notify = 'webhook:${URL}, webhook:http://x', severity = 'page', key = 'card')",
+        "CREATE SINK s INTO postgres FROM v WITH (url = '${PG}', table = 'x', primary_key = 'a,b', batch_rows = 100, create_table = true)",
+    ];
+    for text in texts {
+        let first = defined(text);
+        let again = defined(&first.text);
+        assert_eq!(
+            diff(&first.definition, &again.definition),
+            [""; 0],
+            "{text}"
+        );
+        assert_eq!(first.definition, again.definition);
+        assert_eq!(first.text, again.text);
+        assert!(!again.or_replace && !again.if_not_exists);
+    }
+}
+
+#[test]
+fn variables_stay_and_are_listed() {
+    let alert =
+        defined("CREATE ALERT a AS SELECT card FROM v WITH (notify = 'webhook:${HOST}/${PATH}')");
+    assert_eq!(alert.variables, ["HOST", "PATH"]);
+    assert!(alert.text.contains("${HOST}"));
+}
+
+#[test]
+fn differences_in_words() {
+    let old = defined("CREATE SOURCE s (a INT, b TEXT) WITH (topic = 'x')").definition;
+    let new = defined("CREATE SOURCE s (a BIGINT, c TEXT) WITH (start = 'latest')").definition;
+    let expected = [
+        "column a: INT becomes BIGINT",
+        "column b goes",
+        "column c TEXT comes",
+        "option topic = 'x' goes",
+        "option start = 'latest' comes",
+    ];
+    assert_eq!(diff(&old, &new), expected);
+    let view = |query: &str| defined(&format!("CREATE MATERIALIZED VIEW v AS {query}")).definition;
+    assert_eq!(
+        diff(&view("SELECT a  FROM t -- x"), &view("select A\nfrom t")),
+        [""; 0]
+    );
+    let changed = diff(
+        &view("SELECT a FROM t WHERE a > 1"),
+        &view("SELECT a FROM t WHERE a > 2"),
+    );
+    assert_eq!(
+        changed,
+        ["the query changes: \"... t where a > 1 ...\" becomes \"... t where a > 2 ...\""]
+    );
+}
+
+#[test]
+fn emit_and_options_around_a_query() {
+    let emit = |text: &str| match parse_one(text, None).unwrap().kind {
+        StatementKind::Create(create) => match create.body {
+            CreateBody::View { query, emit, .. } => {
+                (query.source.text().to_owned(), emit, create.options.len())
+            }
+            _ => panic!("not a view"),
+        },
+        _ => panic!("not a CREATE"),
+    };
+    let view = "CREATE MATERIALIZED VIEW v";
+    assert_eq!(
+        emit(&format!("{view} AS SELECT a FROM emit EMIT CHANGES;")),
+        ("SELECT a FROM emit".to_owned(), Emit::Changes, 0)
+    );
+    assert_eq!(
+        emit(&format!("{view} AS SELECT emit FROM t")),
+        ("SELECT emit FROM t".to_owned(), Emit::Changes, 0)
+    );
+    assert_eq!(
+        emit(&format!("{view} AS SELECT a FROM t EMIT ON WINDOW CLOSE")),
+        ("SELECT a FROM t".to_owned(), Emit::OnWindowClose, 0)
+    );
+    let both = emit(&format!(
+        "{view} AS WITH x AS (SELECT 1) SELECT a FROM x emit on window close WITH (retention = '1 day')"
+    ));
+    assert_eq!(
+        both,
+        (
+            "WITH x AS (SELECT 1) SELECT a FROM x".to_owned(),
+            Emit::OnWindowClose,
+            1
+        )
+    );
+}
+
+#[test]
+fn the_other_statements() {
+    let text = "SHOW SOURCES; show materialized views; SHOW ALL;; -- nothing
+      SHOW CREATE v; DESCRIBE v; EXPLAIN SELECT 1; EXPLAIN v; DROP VIEW IF EXISTS v CASCADE; DROP MATERIALIZED VIEW \"V\";
+      SELECT 1; WITH a AS (SELECT 1) SELECT * FROM a; VALUES (1), (2); (SELECT 1)";
+    let statements = parse(text, None).unwrap();
+    assert_eq!(statements.len(), 13);
+    assert!(matches!(
+        statements[1].kind,
+        StatementKind::Show(ShowKind::Views)
+    ));
+    assert!(matches!(&statements[8].kind, StatementKind::Drop { name, .. } if name.text == "V"));
+    assert_eq!(statements[3].source.text(), "SHOW CREATE v");
+}
+
+/// Text, then where and what the error is, then a part of the hint.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("CREATE SORCE s (a INT)", "1:8 expected SOURCE", "source"),
+    (
+        "CREATE STREAM s (a INT)",
+        "1:8 expected SOURCE",
+        "CREATE SOURCE",
+    ),
+    ("CREATE SOURCE s", "1:16 expected \"(\"", ""),
+    ("CREATE SOURCE s (a)", "1:19 expected", ""),
+    (
+        "CREATE SOURCE s (a INTT)",
+        "1:20 type INTT is not known",
+        "INT",
+    ),
+    (
+        "CREATE SOURCE s (a INT, b UUID)",
+        "1:27 type UUID is not known",
+        "TEXT",
+    ),
+    (
+        "CREATE SOURCE s (a INT, a TEXT)",
+        "1:25 column \"a\" is declared twice",
+        "",
+    ),
+    (
+        "CREATE SOURCE s (a DECIMAL(50, 2))",
+        "1:20 the precision",
+        "",
+    ),
+    ("CREATE SOURCE s (a DECIMAL(5, 9))", "1:20 the scale", ""),
+    (
+        "CREATE SOURCE s (a INT) WITH (topik = 'x')",
+        "1:31 there is no option \"topik\"",
+        "topic",
+    ),
+    (
+        "CREATE SOURCE s (a INT) WITH (start = 'erliest')",
+        "1:39 start cannot be",
+        "earliest",
+    ),
+    (
+        "CREATE SOURCE s (a INT) WITH (format = 'avro')",
+        "1:40 format cannot be \"avro\"",
+        "json",
+    ),
+    (
+        "CREATE SOURCE s (a INT) WITH (idle_timeout = 'soon')",
+        "1:46 idle_timeout cannot be",
+        "30 seconds",
+    ),
+    (
+        "CREATE SOURCE s (a INT) WITH (topic = 'a b')",
+        "1:39 \"a b\" cannot be a topic's name",
+        "249",
+    ),
+    (
+        "CREATE SOURCE s (a INT) WITH (topic = 'a', topic = 'b')",
+        "1:44 option \"topic\" is given twice",
+        "",
+    ),
+    (
+        "CREATE SOURCE s (a INT) WITH (topic 'a')",
+        "1:37 expected \"=\"",
+        "",
+    ),
+    (
+        "CREATE SOURCE s (a INT PRIMARY KEY)",
+        "1:18 a source has no primary key",
+        "CREATE TABLE",
+    ),
+    (
+        "CREATE SOURCE s (id INT, ts TIMESTAMPTZ AS zone)",
+        "1:44 there is no column \"zone\"",
+        "the columns here are: id",
+    ),
+    (
+        "CREATE SOURCE s (amount INT, c INT AS amuont + 1)",
+        "1:39 there is no column \"amuont\"",
+        "\"amount\"",
+    ),
+    (
+        "CREATE SOURCE s (a INT, c TIMESTAMPTZ AS a)",
+        "1:42 column \"c\" is TIMESTAMPTZ, but its expression gives INT",
+        "to_timestamp_millis",
+    ),
+    (
+        "CREATE SOURCE s (a INT, c TIMESTAMPTZ AS now())",
+        "1:42 now() gives another answer",
+        "record",
+    ),
+    (
+        "CREATE SOURCE s (a INT, c INT AS lenth('x'))",
+        "1:34 there is no function \"lenth\"",
+        "length",
+    ),
+    (
+        "CREATE SOURCE s (a INT, c AS a + 1)",
+        "1:27 column \"c\" has no type",
+        "TIMESTAMPTZ",
+    ),
+    (
+        "CREATE SOURCE s (a INT DEFAULT 3)",
+        "1:24 DEFAULT is not known",
+        "COALESCE",
+    ),
+    (
+        "CREATE SOURCE s (a INT, WATERMARK FOR b AS b)",
+        "1:39 there is no column \"b\"",
+        "",
+    ),
+    (
+        "CREATE SOURCE s (a INT, WATERMARK FOR a AS a)",
+        "1:39 event time is a TIMESTAMPTZ",
+        "computed column",
+    ),
+    (
+        "CREATE SOURCE s (t TIMESTAMPTZ, WATERMARK FOR t AS 5)",
+        "1:52 the watermark is TIMESTAMPTZ",
+        "",
+    ),
+    (
+        "CREATE SOURCE s (a STRUCT<x INT, x INT>)",
+        "1:20 field \"x\" of the STRUCT is declared twice",
+        "",
+    ),
+    (
+        "CREATE TABLE t (a INT)",
+        "1:14 table \"t\" has no primary key",
+        "PRIMARY KEY",
+    ),
+    (
+        "CREATE TABLE t (a INT, PRIMARY KEY (b))",
+        "1:37 there is no column \"b\"",
+        "",
+    ),
+    (
+        "CREATE TABLE t (a INT PRIMARY KEY, b INT PRIMARY KEY)",
+        "1:50 there is more than one primary key",
+        "PRIMARY KEY (a, b)",
+    ),
+    (
+        "CREATE TABLE t (a DOUBLE PRIMARY KEY)",
+        "1:17 a DOUBLE cannot be in a primary key",
+        "integers",
+    ),
+    (
+        "CREATE VIEW v (a) AS SELECT 1",
+        "1:15 a view takes no list of columns",
+        "AS",
+    ),
+    (
+        "CREATE VIEW v AS SELECT a FROM t EMIT CHANGES",
+        "1:46 EMIT belongs to materialized views",
+        "MATERIALIZED",
+    ),
+    (
+        "CREATE MATERIALIZED VIEW v AS SELECT a FROM t EMIT ON CLOSE",
+        "1:47 this EMIT clause",
+        "EMIT ON WINDOW CLOSE",
+    ),
+    (
+        "CREATE MATERIALIZED VIEW v AS SELECT FROM t WHERE",
+        "1:50 expected an expression, found the end",
+        "",
+    ),
+    (
+        "CREATE MATERIALIZED VIEW v AS\n  SELECT a,\n  b c d FROM t",
+        "3:7 expected",
+        "",
+    ),
+    (
+        "CREATE MATERIALIZED VIEW v WITH (retension = '1 day') AS SELECT a FROM t",
+        "1:34 there is no option",
+        "retention",
+    ),
+    (
+        "CREATE OR REPLACE VIEW IF NOT EXISTS v AS SELECT 1",
+        "1:31 OR REPLACE and IF NOT EXISTS",
+        "",
+    ),
+    (
+        "CREATE SINK s INTO posgres FROM v",
+        "1:20 there is no sink connector",
+        "postgres",
+    ),
+    (
+        "CREATE SINK s INTO kafka FROM v",
+        "1:20 there is no sink connector",
+        "topic, postgres",
+    ),
+    ("CREATE SINK s FROM v", "1:15 expected INTO", ""),
+    (
+        "CREATE SINK s INTO postgres FROM v",
+        "1:13 a sink into postgres needs the option url",
+        "PG_URL",
+    ),
+    (
+        "CREATE SINK s INTO topic FROM v WITH (key_format = 'xml')",
+        "1:52 key_format cannot be",
+        "json or text",
+    ),
+    (
+        "CREATE ALERT a AS SELECT 1 AS x FROM t WITH (severity = 'pgae')",
+        "1:57 severity cannot be",
+        "page",
+    ),
+    (
+        "CREATE ALERT a AS SELECT 1 AS x FROM t WITH (notify = 'mail:x')",
+        "1:55 \"mail:x\" is not a target",
+        "webhook:",
+    ),
+    (
+        "CREATE VIEW v AS SELECT '${X}' AS a FROM t",
+        "1:26 ${VAR} stands only",
+        "",
+    ),
+    ("SHOW SOURCE", "1:6 expected SOURCES", "sources"),
+    ("DROP TABEL t", "1:6 expected SOURCE", "table"),
+    (
+        "DROP TABLE t u",
+        "1:14 expected the end of the statement, found \"u\"",
+        "",
+    ),
+    ("SELEC 1", "1:1 expected a statement", "select"),
+    (
+        "INSERT INTO t VALUES (1)",
+        "1:1 expected a statement",
+        "topic",
+    ),
+    ("SELECT 'abc", "1:8 unterminated string literal", ""),
+    ("SELECT 1;\nSELECT (1", "2:10 expected ), found the end", ""),
+];
+
+#[test]
+fn refused_texts() {
+    let mut wrong = Vec::new();
+    for (text, expect, hint) in REFUSED {
+        let outcome = parse(text, Some("f.sql"))
+            .and_then(|all| all.iter().map(define).collect::<Result<Vec<_>>>());
+        let Err(error) = outcome else {
+            wrong.push(format!("{text}\n  is taken"));
+            continue;
+        };
+        let told = format!("{}:{} {}", error.line, error.column, error.message);
+        let hinted = error.hint.clone().unwrap_or_default();
+        if !told.starts_with(expect)
+            || !hinted.contains(hint)
+            || error.file.as_deref() != Some("f.sql")
+        {
+            wrong.push(format!(
+                "{text}\n  told:   {told}\n  expect: {expect}\n  hint:   {hinted} / {hint}"
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        REFUSED.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn an_error_is_shown_under_its_place() {
+    let error = parse("SELECT 1;\n  CREATE SORCE s", Some("shop.sql")).unwrap_err();
+    let expected = "error: expected SOURCE, TABLE, VIEW, MATERIALIZED VIEW, SINK or ALERT, found \"SORCE\"\n  --> shop.sql:2:10\n   |   CREATE SORCE s\n   |          ^^^^^\n  hint: did you mean \"source\"?";
+    assert_eq!(error.render(), expected);
+}
+
+#[test]
+fn deep_and_long_texts_are_refused_or_taken_without_harm() {
+    let texts = [
+        format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000)),
+        format!("SELECT {}", "(".repeat(60)),
+        format!("SELECT {}1", "- ".repeat(4_000)),
+        format!("SELECT {}1", "NOT ".repeat(4_000)),
+        format!("SELECT 1{}", " + 1".repeat(2_400)),
+        format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(1_200)),
+        format!(
+            "SELECT {} 1 {}",
+            "CASE WHEN 1 THEN ".repeat(900),
+            "END ".repeat(900)
+        ),
+        format!(
+            "CREATE SOURCE s (a {}INT{})",
+            "STRUCT<a ".repeat(1_000),
+            ">".repeat(1_000)
+        ),
+        format!("CREATE SOURCE s (a INT{})", "[]".repeat(2_000)),
+        "x".repeat(TEXT_BYTES_MAX + 1),
+    ];
+    for text in texts {
+        let _ = parse(&text, None).map(|all| all.iter().map(define).count());
+    }
+}
+
+fn soup() -> impl Strategy<Value = String> {
+    let words = prop::sample::select(vec![
+        "CREATE",
+        "SOURCE",
+        "TABLE",
+        "VIEW",
+        "MATERIALIZED",
+        "SINK",
+        "ALERT",
+        "AS",
+        "SELECT",
+        "FROM",
+        "WITH",
+        "(",
+        ")",
+        ",",
+        ";",
+        "'x'",
+        "1",
+        "a",
+        "\"",
+        "'",
+        "INT",
+        "STRUCT<",
+        ">",
+        "PRIMARY",
+        "KEY",
+        "WATERMARK",
+        "FOR",
+        "EMIT",
+        "ON",
+        "WINDOW",
+        "CLOSE",
+        "CHANGES",
+        "DROP",
+        "SHOW",
+        "EXPLAIN",
+        "=",
+        "*",
+        ".",
+        "TUMBLE(",
+        "INTERVAL",
+        "--",
+        "/*",
+        "\n",
+        "${X}",
+        "é",
+        "\u{1F600}",
+        "UNION",
+        "ALL",
+        "JOIN",
+        "GROUP BY",
+        "::",
+        "[",
+        "]",
+        "{",
+        "$$",
+        "E'",
+    ]);
+    prop::collection::vec(words, 0..40).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_text_panics(text in prop_oneof![soup(), ".{0,200}"]) {
+        match parse(&text, Some("f")) {
+            Ok(all) => all.iter().for_each(|statement| drop(define(statement))),
+            Err(error) => prop_assert!(error.line >= 1 && !error.render().is_empty()),
+        }
+    }
+}
