@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{BooleanArray, UInt32Array};
 use datafusion::arrow::compute::{filter_record_batch, take_record_batch};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::chunk::{Chunk, RowId};
@@ -63,7 +63,12 @@ struct Scratch {
 }
 
 impl ViewStore {
+    /// `NOT NULL` of the schema is not kept: it speaks of what a plan promises, and rows are taken as they come.
     pub fn new(schema: SchemaRef, layout: Layout) -> Self {
+        let nullable = |field: &FieldRef| field.as_ref().clone().with_nullable(true);
+        let schema = Arc::new(Schema::new(
+            schema.fields().iter().map(nullable).collect::<Vec<_>>(),
+        ));
         let key = match &layout {
             Layout::AppendOnly => None,
             Layout::Keyed { key } | Layout::Upsert { key } => Some(key.clone()),
