@@ -14,15 +14,7 @@ pub(super) const TABLE: [Known; 4] = ["connector", "topic", "format", "idle_time
 pub(super) const VIEW: [Known; 1] = ["retention"];
 pub(super) const ALERT: [Known; 4] = ["notify", "severity", "key", "retention"];
 const SINK_TOPIC: [Known; 5] = ["topic", "format", "key", "key_format", "partitions"];
-const SINK_POSTGRES: [Known; 7] = [
-    "url",
-    "table",
-    "schema",
-    "primary_key",
-    "create_table",
-    "batch_rows",
-    "timeout",
-];
+const SINK_POSTGRES: [Known; 4] = ["url", "schema", "table", "primary_key"];
 
 pub(super) fn sink(connector: &str) -> &'static [Known] {
     match connector {
@@ -131,11 +123,12 @@ impl<'a> OptionReader<'a> {
     /// What the sinks need of their options beyond their names.
     pub fn check_sink(&self, name: &Name, connector: &str) -> Result<()> {
         if connector == "postgres" {
-            if self.get("url").is_none() {
-                let error = self
-                    .source
-                    .error(name.at, "a sink into postgres needs the option url");
-                return Err(error.hint("write WITH (url = '${PG_URL}', table = '...')"));
+            for needed in ["url", "table"] {
+                if self.get(needed).is_none() {
+                    let message = format!("a sink into postgres needs the option {needed}");
+                    let error = self.source.error(name.at, message);
+                    return Err(error.hint("write WITH (url = '${PG_URL}', table = '...')"));
+                }
             }
             return Ok(());
         }

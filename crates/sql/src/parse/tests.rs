@@ -57,7 +57,7 @@ fn the_kept_text_reads_back_as_the_same_definition() {
         "CREATE TABLE t (a TEXT, b INT, c DATE, PRIMARY KEY (b, a)) WITH (topic = 'x')",
         "CREATE OR REPLACE MATERIALIZED VIEW v WITH (retention = '7 days') AS SELECT 1 AS a FROM t EMIT ON WINDOW CLOSE",
         "CREATE ALERT a AS SELECT card FROM v WHERE n > 5 WITH (notify = 'webhook:${URL}, webhook:http://x', severity = 'page', key = 'card')",
-        "CREATE SINK s INTO postgres FROM v WITH (url = '${PG}', table = 'x', primary_key = 'a,b', batch_rows = 100, create_table = true)",
+        "CREATE SINK s INTO postgres FROM v WITH (url = '${PG}', table = 'x', primary_key = 'a,b')",
     ];
     for text in texts {
         let first = defined(text);
