@@ -151,11 +151,11 @@ fn steps(keys: u64, retracts: bool) -> Vec<Delta> {
             }
             let rows = keyed.len();
             let text: Vec<String> = keyed.iter().map(|k| format!("key-{k}")).collect();
-            let window: Vec<i64> = (0..STEP_ROWS)
+            let window: Vec<i64> = (0..rows)
                 .map(|row| (step * STEP_ROWS + row) as i64 / 4000 * hour)
                 .collect();
             let end: Vec<i64> = window.iter().map(|w| w + hour).collect();
-            let at: Vec<&str> = (0..STEP_ROWS)
+            let at: Vec<&str> = (0..rows)
                 .map(|_| airports[random.below(3) as usize])
                 .collect();
             let columns: Vec<ArrayRef> = vec![
@@ -166,7 +166,7 @@ fn steps(keys: u64, retracts: bool) -> Vec<Delta> {
                 Arc::new(TimestampMicrosecondArray::from(end).with_timezone("UTC")),
                 Arc::new(StringArray::from(at)),
             ];
-            let kinds = (0..STEP_ROWS).map(|row| {
+            let kinds = (0..rows).map(|row| {
                 if row < half {
                     RowKind::Insert
                 } else {

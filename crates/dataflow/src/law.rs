@@ -2,12 +2,19 @@
 //! restored dataflow goes on exactly as the first one would have.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use headwater_sql::Planner;
+use headwater_sql::ast::StatementKind;
 use headwater_sql::graph::{Changelog, Graph, JoinKind};
+use headwater_sql::model::{Catalog, Emit, Relation, RelationKind};
 use proptest::prelude::*;
 
 use crate::testing::*;
-use crate::{Dataflow, Delta, consolidate};
+use crate::{Dataflow, Delta, StepContext, consolidate};
 
 /// One thing that happens to a relation: a row comes, or one that is there goes (the number picks it).
 #[derive(Clone, Debug)]
@@ -69,7 +76,13 @@ fn deltas(changes: &[(bool, (Row, bool))]) -> Vec<(&'static str, Vec<Delta>)> {
     .collect()
 }
 
-fn hold(graph: &Graph, sql: &str, events: &[Event], step_rows: usize, restart_at: usize) {
+fn hold(
+    graph: &Graph,
+    answer: &dyn Fn(&[(&str, RecordBatch)]) -> View,
+    events: &[Event],
+    step_rows: usize,
+    restart_at: usize,
+) {
     let (changes, live) = play(events);
     let mut running = Dataflow::new(graph).unwrap();
     let mut other: Option<Dataflow> = None;
@@ -82,11 +95,20 @@ fn hold(graph: &Graph, sql: &str, events: &[Event], step_rows: usize, restart_at
         if number == restart_at {
             other = Some(reborn(graph, &running));
         }
-        let mut ctx = context();
+        let ended = number == changes.len().div_ceil(step_rows);
+        let watermark_us = if ended { i64::MAX } else { i64::MIN };
+        let mut ctx = StepContext {
+            watermark_us,
+            ..context()
+        };
         let out = running.step(deltas(step), &mut ctx).unwrap();
         assert!(ctx.errors.is_empty(), "{:?}", ctx.errors);
         if let Some(other) = &mut other {
-            let same = other.step(deltas(step), &mut context()).unwrap();
+            let mut ctx = StepContext {
+                watermark_us,
+                ..context()
+            };
+            let same = other.step(deltas(step), &mut ctx).unwrap();
             assert_eq!(format!("{out:?}"), format!("{same:?}"), "after a restart");
         }
         view.apply(&out);
@@ -99,7 +121,7 @@ fn hold(graph: &Graph, sql: &str, events: &[Event], step_rows: usize, restart_at
         assert_eq!(view, net, "consolidated changes lead to the same rows");
     }
     let tables: [(&str, RecordBatch); 2] = [("l", rows(&live[0])), ("r", rows(&live[1]))];
-    assert_eq!(view, batch_answer(sql, &tables), "{sql}");
+    assert_eq!(view, answer(&tables));
 }
 
 const CALLS: &[&str] = &[
@@ -237,6 +259,93 @@ fn case(which: usize, changelog: Changelog) -> (Graph, String) {
 
 const CASES: usize = 18;
 
+/// Texts for the whole way, through the planner; a batch query of the same text is the answer.
+const QUERIES: &[&str] = &[
+    "SELECT k + 1 AS a, upper(s) AS b, f * 2 AS c FROM l WHERE k > 0",
+    "SELECT s, count(*) AS n, sum(k) AS a, sum(f) AS b, avg(k) AS c, avg(f) AS e, min(t) AS g, max(s) AS h, \
+        count(DISTINCT k) AS i, sum(d) AS j, avg(d) AS m FROM l GROUP BY s",
+    "SELECT window_start, window_end, s, count(*) AS n, sum(f) AS x \
+        FROM TUMBLE(l, t, INTERVAL '2 seconds') GROUP BY window_start, window_end, s",
+    "SELECT window_start, window_end, s, count(*) AS n, max(d) AS x \
+        FROM HOP(l, t, INTERVAL '1 second', INTERVAL '3 seconds') GROUP BY window_start, window_end, s",
+    "SELECT l.k, l.s, r.s AS rs, r.d FROM l LEFT JOIN r ON l.k = r.k",
+    "SELECT r.s, count(*) AS n, max(l.f) AS m FROM l JOIN r ON l.k = r.k AND l.f > r.f GROUP BY r.s",
+    "SELECT k, s FROM l UNION ALL SELECT k, s FROM r",
+    "SELECT n, count(*) AS c FROM (SELECT k, count(*) AS n FROM l GROUP BY k) g GROUP BY n",
+    "SELECT k, count(*) AS n FROM l GROUP BY k HAVING count(*) > 1",
+    "SELECT count(*) AS n, avg(k) AS a FROM r",
+];
+
+struct Two {
+    append_only: bool,
+}
+
+impl Catalog for Two {
+    fn relation(&self, name: &str) -> Option<Relation> {
+        let (kind, append_only) = match name {
+            "l" => (RelationKind::Source, self.append_only),
+            "r" => (RelationKind::Table, false),
+            _ => return None,
+        };
+        let event_time = Some(4);
+        Some(Relation {
+            name: name.into(),
+            schema: row_schema(),
+            kind,
+            key: None,
+            event_time,
+            append_only,
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec!["l".into(), "r".into()]
+    }
+}
+
+fn query(text: &str) -> headwater_sql::ast::Query {
+    let statement = headwater_sql::parse::parse_one(text, None).unwrap();
+    let StatementKind::Query(query) = statement.kind else {
+        panic!("not a query: {text}")
+    };
+    query
+}
+
+fn planned(text: &str, emit: Emit, append_only: bool) -> Graph {
+    Planner::new(&Two { append_only })
+        .plan_query(&query(text), emit)
+        .unwrap()
+        .graph
+}
+
+/// The planner's own batch answer.
+fn ad_hoc(text: &str, tables: &[(&str, RecordBatch)]) -> View {
+    let catalog = Two { append_only: false };
+    let planner = Planner::new(&catalog);
+    let plan = planner.ad_hoc(&query(text)).unwrap();
+    let table = |name: &str| -> Option<Arc<dyn TableProvider>> {
+        let (_, rows) = tables.iter().find(|t| t.0 == name)?;
+        Some(Arc::new(
+            MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]).unwrap(),
+        ))
+    };
+    let plan = plan.bind(&table).unwrap();
+    let context = planner.session().context();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .build()
+        .unwrap();
+    View::of(&runtime.block_on(async {
+        context
+            .execute_logical_plan(plan)
+            .await
+            .unwrap()
+            .collect()
+            .await
+            .unwrap()
+    }))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -252,6 +361,22 @@ proptest! {
             events.iter_mut().for_each(|e| e.goes = None);
         }
         let (graph, sql) = case(which, changelog);
-        hold(&graph, &sql, &events, step_rows, restart_at);
+        let answer = |tables: &[(&str, RecordBatch)]| batch_answer(&sql, tables);
+        hold(&graph, &answer, &events, step_rows, restart_at);
+    }
+
+    #[test]
+    fn planned_views_are_the_batch_answer(
+        which in 0..QUERIES.len(),
+        (retracts, close) in (any::<bool>(), any::<bool>()),
+        (events, step_rows, restart_at) in (events(), prop_oneof![Just(1usize), Just(7), Just(1000)], 0usize..20),
+    ) {
+        let (text, mut events) = (QUERIES[which], events);
+        events.iter_mut().filter(|e| !retracts && !e.right).for_each(|e| e.goes = None);
+        let windows = text.contains("window_end");
+        // A row without a time is in no window.
+        let emit = if windows && close { Emit::OnWindowClose } else { Emit::Changes };
+        let graph = planned(text, emit, !retracts);
+        hold(&graph, &|tables| ad_hoc(text, tables), &events, step_rows, restart_at);
     }
 }
