@@ -100,6 +100,17 @@ macro_rules! apis {
             }
         }
 
+        /// Reads a request of any API and drops it: for whoever only asks whether it can be read.
+        ///
+        /// # Errors
+        /// As [`decode_request`]; a key that is not spoken by clients is read as nothing.
+        pub fn read_any(key: i16, version: i16, body: Bytes) -> Result<(), WireError> {
+            match key {
+                $($key => decode_request::<m::$request>(version, body).map(drop),)*
+                _ => Ok(()),
+            }
+        }
+
         /// The name of an API in Kafka's documentation.
         pub const fn name(key: i16) -> Option<&'static str> {
             match key {

@@ -154,26 +154,24 @@ impl Client {
             ..MetadataRequestData::default()
         };
         let response = self.call(&request).await?;
-        let address = |host: &str, port: i32| {
-            if host.contains(':') {
-                format!("[{host}]:{port}")
-            } else {
-                format!("{host}:{port}")
-            }
+        for node in &response.brokers {
+            self.remember(node.node_id, node.host.as_str(), node.port);
+        }
+        Ok(response)
+    }
+
+    fn remember(&self, node: i32, host: &str, port: i32) {
+        let address = if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
         };
         let mut nodes = self
             .shared
             .nodes
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        nodes.extend(
-            response
-                .brokers
-                .iter()
-                .map(|node| (node.node_id, address(node.host.as_str(), node.port))),
-        );
-        drop(nodes);
-        Ok(response)
+        nodes.insert(node, address);
     }
 
     /// The partitions of a topic in order of their index. Waits for one that is just being made.
@@ -238,16 +236,7 @@ impl Client {
         loop {
             let response = self.call(&request).await?;
             if response.error_code == 0 {
-                let mut nodes = self
-                    .shared
-                    .nodes
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                nodes.insert(
-                    response.node_id,
-                    format!("{}:{}", response.host, response.port),
-                );
-                drop(nodes);
+                self.remember(response.node_id, response.host.as_str(), response.port);
                 return self.node(response.node_id).await;
             }
             let message = response

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use headwater_record::{BatchError, Record, control_type, records, split};
 use headwater_wire::ErrorCode;
 use headwater_wire::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -350,7 +349,7 @@ fn visible(data: &PartitionData, from: i64) -> Result<(Vec<Record>, i64), BatchE
     let mut aborted = aborted.into_iter().peekable();
     let mut aborting: HashSet<i64> = HashSet::new();
     let (mut out, mut next) = (Vec::new(), from);
-    for batch in split(data.records.clone().unwrap_or_else(Bytes::new)) {
+    for batch in split(data.records.clone().unwrap_or_default()) {
         let (header, bytes) = batch?;
         while let Some((_, producer)) = aborted.next_if(|(first, _)| *first <= header.last_offset())
         {

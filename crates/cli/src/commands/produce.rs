@@ -184,12 +184,15 @@ fn split<'a>(line: &'a [u8], separator: Option<&str>) -> (Option<&'a [u8]>, &'a 
     }
 }
 
+/// Names and values; a name may have none.
+type Headers = Vec<(String, Option<Vec<u8>>)>;
+
 /// A record as a JSON object.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct JsonRecord {
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
-    headers: Vec<(String, Option<Vec<u8>>)>,
+    headers: Headers,
     partition: Option<i32>,
     timestamp_ms: Option<i64>,
 }
@@ -246,7 +249,7 @@ fn coded(name: &str, field: &Value) -> Result<Vec<u8>, String> {
         .ok_or_else(|| format!("{name} is not base64"))
 }
 
-fn headers(field: Value) -> Result<Vec<(String, Option<Vec<u8>>)>, String> {
+fn headers(field: Value) -> Result<Headers, String> {
     match field {
         Value::Object(entries) => Ok(entries
             .into_iter()

@@ -11,6 +11,9 @@ use super::accumulator::Taken;
 use super::sender::{RETRY_PAUSE, Sender};
 use crate::client::error::ClientError;
 
+/// Error code and base offset by topic and partition.
+type Answers = HashMap<(String, i32), (i16, i64)>;
+
 /// What becomes of a batch.
 enum Fate {
     Stored(i64),
@@ -34,11 +37,7 @@ impl Sender {
         }
     }
 
-    fn fate(
-        &self,
-        one: &Taken,
-        answers: &Result<HashMap<(String, i32), (i16, i64)>, ClientError>,
-    ) -> Fate {
+    fn fate(&self, one: &Taken, answers: &Result<Answers, ClientError>) -> Fate {
         let answers = match answers {
             Ok(answers) => answers,
             Err(error) if error.is_retriable() => return Fate::Again(error.clone()),
@@ -114,7 +113,7 @@ impl Sender {
     }
 }
 
-fn by_partition(response: &ProduceResponseData) -> HashMap<(String, i32), (i16, i64)> {
+fn by_partition(response: &ProduceResponseData) -> Answers {
     let mut answers = HashMap::new();
     for topic in &response.responses {
         for partition in &topic.partition_responses {
