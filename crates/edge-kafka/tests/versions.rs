@@ -377,3 +377,32 @@ async fn admin_apis(client: &mut Client, spoken: &mut Vec<i16>) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn described_topics_come_in_pages_and_with_lists_that_are_not_null() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    prepare(&mut client).await;
+    let mut request = m::DescribeTopicPartitionsRequestData {
+        response_partition_limit: 1,
+        ..Default::default()
+    };
+    let first = client.call(0, &request).await;
+    let partition = &first.topics[0].partitions[0];
+    // Java's AdminClient does not check for null here.
+    assert!(partition.eligible_leader_replicas.is_some() && partition.last_known_elr.is_some());
+    let cursor = first.next_cursor.unwrap();
+    assert_eq!(
+        (cursor.topic_name.as_str(), cursor.partition_index),
+        ("t", 1)
+    );
+    request.cursor = Some(Box::new(m::describe_topic_partitions_request::Cursor {
+        topic_name: s("t"),
+        partition_index: 1,
+        ..Default::default()
+    }));
+    let second = client.call(0, &request).await;
+    assert_eq!(second.topics[0].partitions[0].partition_index, 1);
+    assert!(second.next_cursor.is_none());
+    node.stop().await;
+}

@@ -92,6 +92,9 @@ fn describe(
         leader_epoch: LEADER_EPOCH,
         replica_nodes: vec![node],
         isr_nodes: vec![node],
+        // Java's AdminClient takes null for a list and fails.
+        eligible_leader_replicas: Some(Vec::new()),
+        last_known_elr: Some(Vec::new()),
         ..Default::default()
     };
     DescribeTopicPartitionsResponseTopic {
