@@ -70,9 +70,13 @@ impl SinkTask {
         while self.starting() {
             tokio::time::sleep(PAUSE_MIN).await;
         }
+        let mut sink = match self.make() {
+            Ok(sink) => sink,
+            Err(error) => return self.note(SinkPhase::Failed, Some(error.to_string())),
+        };
         loop {
             let before = self.view.lock().written;
-            let error = match self.session().await {
+            let error = match self.session(sink.as_mut()).await {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
@@ -101,16 +105,23 @@ impl SinkTask {
         matches!(self.shared.visible.lock().state, PipelineState::Starting)
     }
 
-    async fn session(&mut self) -> Result<std::convert::Infallible, SinkError> {
+    /// Made once, so that the other side can tell an owner that comes back from one that takes over.
+    fn make(&self) -> Result<Box<dyn Sink>, SinkError> {
         let factory = self.factory.as_ref();
         let factory = factory
             .ok_or_else(|| SinkError::Rejected("this node has no such connector".to_owned()))?;
-        let mut sink = factory(&self.request).map_err(SinkError::Rejected)?;
+        factory(&self.request).map_err(SinkError::Rejected)
+    }
+
+    async fn session(
+        &mut self,
+        sink: &mut dyn Sink,
+    ) -> Result<std::convert::Infallible, SinkError> {
         let at = sink.open().await?;
         let start = self.log.extent(self.changelog).0;
         let mut next = match at {
             Some(position) if position.next >= start => position.next,
-            _ => self.snapshot(sink.as_mut()).await?,
+            _ => self.snapshot(sink).await?,
         };
         self.note(SinkPhase::Running, None);
         self.view.lock().next = next;
