@@ -104,6 +104,7 @@ impl Accumulator {
         if self.bytes + bytes > self.config.buffer_bytes_max {
             return Ok(Appended::Full);
         }
+        self.topics[index].turn(record, bytes, self.config.batch_bytes);
         let partition = self.topics[index].choose(record)?;
         let topic = &mut self.topics[index];
         let queue = &mut topic.queues[partition];
@@ -115,7 +116,6 @@ impl Accumulator {
         {
             queue.close_open();
             wake = true;
-            topic.sticky = (topic.sticky + usize::from(record.key.is_none())) % topic.queues.len();
         }
         let queue = &mut topic.queues[partition];
         let codec = self.config.codec;
@@ -292,6 +292,21 @@ impl Accumulator {
 }
 
 impl Topic {
+    /// Goes on to the next partition when a record without key would begin a batch (KIP-480).
+    fn turn(&mut self, record: &Outgoing<'_>, bytes: usize, batch_bytes: usize) {
+        let bound = record.key.is_some() || record.partition.is_some();
+        let Some(queue) = self.queues.get(self.sticky).filter(|_| !bound) else {
+            return;
+        };
+        let room = queue
+            .open
+            .as_ref()
+            .is_some_and(|open| open.bytes + bytes <= batch_bytes);
+        if !room {
+            self.sticky = (self.sticky + 1) % self.queues.len();
+        }
+    }
+
     fn choose(&self, record: &Outgoing<'_>) -> Result<usize, ClientError> {
         let count = self.queues.len();
         let missing = |partition| ClientError::NoPartition {
