@@ -79,7 +79,9 @@ async fn every_advertised_version_is_answered_to_the_last_byte() {
     let mut spoken = Vec::new();
     data_apis(&mut client, &mut spoken).await;
     group_apis(&mut client, &mut spoken).await;
+    offset_apis(&mut client, &mut spoken).await;
     admin_apis(&mut client, &mut spoken).await;
+    config_apis(&mut client, &mut spoken).await;
     let mut advertised: Vec<i16> = client
         .call(0, &client_named_v0())
         .await
@@ -166,9 +168,6 @@ async fn data_apis(client: &mut Client, spoken: &mut Vec<i16>) {
 }
 
 async fn group_apis(client: &mut Client, spoken: &mut Vec<i16>) {
-    use m::offset_fetch_request::{
-        OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
-    };
     all_versions(client, spoken, |version| match version {
         4.. => m::FindCoordinatorRequestData {
             coordinator_keys: vec![s("g")],
@@ -218,6 +217,12 @@ async fn group_apis(client: &mut Client, spoken: &mut Vec<i16>) {
         },
     })
     .await;
+}
+
+async fn offset_apis(client: &mut Client, spoken: &mut Vec<i16>) {
+    use m::offset_fetch_request::{
+        OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    };
     all_versions(client, spoken, |version| m::OffsetCommitRequestData {
         group_id: s("g"),
         topics: vec![m::offset_commit_request::OffsetCommitRequestTopic {
@@ -327,6 +332,9 @@ async fn admin_apis(client: &mut Client, spoken: &mut Vec<i16>) {
         ..Default::default()
     })
     .await;
+}
+
+async fn config_apis(client: &mut Client, spoken: &mut Vec<i16>) {
     let resources = [(2, "t"), (4, "1"), (8, "1"), (2, "none")];
     all_versions(client, spoken, |_| m::DescribeConfigsRequestData {
         resources: resources

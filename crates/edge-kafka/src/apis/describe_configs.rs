@@ -117,122 +117,49 @@ const fn kind_of(kind: ConfigKind) -> i8 {
     }
 }
 
-/// What this node was started with, under Kafka's names. Read-only.
-fn node_configs(call: &Call) -> Vec<ConfigLine> {
-    let (config, edge) = (call.broker().config(), &call.node.config);
-    let listener = format!(
+/// A config of the node: Kafka's name for it, its type, where its value is, and one sentence for people.
+type NodeConfig = (&'static str, i8, fn(&Call) -> String, &'static str);
+
+#[rustfmt::skip]
+const NODE_CONFIGS: &[NodeConfig] = &[
+    ("node.id", INT, |call| call.node.id().to_string(), "The id of this node."),
+    ("advertised.listeners", STRING, listener, "Where clients connect to."),
+    ("log.dirs", STRING, |call| call.node.config.log_dir.clone(), "Where the log lives."),
+    ("auto.create.topics.enable", BOOLEAN, |call| call.broker().config().auto_create_topics.to_string(), "Whether unknown topics are made when clients ask for them."),
+    ("num.partitions", INT, |call| call.broker().config().default_partitions.to_string(), "Partitions of a topic made without a number."),
+    ("default.replication.factor", INT, |_| "1".into(), "Copies of each partition."),
+    ("min.insync.replicas", INT, |_| "1".into(), "Copies that must have a record before it is acknowledged."),
+    ("message.max.bytes", INT, |_| configs::TopicSettings::default().max_message_bytes.to_string(), "Largest record batch unless a topic says otherwise."),
+    ("fetch.max.bytes", INT, |call| call.broker().config().fetch_bytes_max.to_string(), "Most bytes of one fetch answer."),
+    ("queued.max.request.bytes", LONG, |call| call.node.config.request_bytes_max.to_string(), "Bytes of requests that may be in memory at once."),
+    ("max.connections", INT, |call| call.node.config.connections_max.to_string(), "Connections that may be open at once."),
+    ("offset.metadata.max.bytes", INT, |call| call.broker().config().offset_metadata_bytes_max.to_string(), "Longest metadata of a committed offset."),
+    ("group.initial.rebalance.delay.ms", INT, |call| call.broker().config().initial_rebalance_delay_ms.to_string(), "How long a new group waits for more members."),
+    ("group.min.session.timeout.ms", INT, |call| call.broker().config().session_timeout_ms_min.to_string(), "Shortest session timeout of a group's member."),
+    ("group.max.session.timeout.ms", INT, |call| call.broker().config().session_timeout_ms_max.to_string(), "Longest session timeout of a group's member."),
+    ("group.max.size", INT, |call| call.broker().config().group_members_max.to_string(), "Most members of a group."),
+];
+
+fn listener(call: &Call) -> String {
+    let config = &call.node.config;
+    format!(
         "PLAINTEXT://{}:{}",
-        edge.advertised_host, edge.advertised_port
-    );
-    let line = |name: &str, value: String, kind, doc| ConfigLine {
-        name: name.to_owned(),
-        value,
+        config.advertised_host, config.advertised_port
+    )
+}
+
+/// What this node was started with. Read-only.
+fn node_configs(call: &Call) -> Vec<ConfigLine> {
+    let line = |(name, kind, value, doc): &NodeConfig| ConfigLine {
+        name: (*name).to_owned(),
+        value: value(call),
         source: SOURCE_STATIC_BROKER,
-        kind,
+        kind: *kind,
         read_only: true,
         doc,
         default: None,
     };
-    vec![
-        line(
-            "node.id",
-            config.node_id.to_string(),
-            INT,
-            "The id of this node.",
-        ),
-        line(
-            "advertised.listeners",
-            listener,
-            STRING,
-            "Where clients connect to.",
-        ),
-        line(
-            "log.dirs",
-            edge.log_dir.clone(),
-            STRING,
-            "Where the log lives.",
-        ),
-        line(
-            "auto.create.topics.enable",
-            config.auto_create_topics.to_string(),
-            BOOLEAN,
-            "Whether unknown topics are made when clients ask for them.",
-        ),
-        line(
-            "num.partitions",
-            config.default_partitions.to_string(),
-            INT,
-            "Partitions of a topic made without a number.",
-        ),
-        line(
-            "default.replication.factor",
-            "1".into(),
-            INT,
-            "Copies of each partition.",
-        ),
-        line(
-            "min.insync.replicas",
-            "1".into(),
-            INT,
-            "Copies that must have a record before it is acknowledged.",
-        ),
-        line(
-            "message.max.bytes",
-            configs::TopicSettings::default()
-                .max_message_bytes
-                .to_string(),
-            INT,
-            "Largest record batch unless a topic says otherwise.",
-        ),
-        line(
-            "fetch.max.bytes",
-            config.fetch_bytes_max.to_string(),
-            INT,
-            "Most bytes of one fetch answer.",
-        ),
-        line(
-            "queued.max.request.bytes",
-            edge.request_bytes_max.to_string(),
-            LONG,
-            "Bytes of requests that may be in memory at once.",
-        ),
-        line(
-            "max.connections",
-            edge.connections_max.to_string(),
-            INT,
-            "Connections that may be open at once.",
-        ),
-        line(
-            "offset.metadata.max.bytes",
-            config.offset_metadata_bytes_max.to_string(),
-            INT,
-            "Longest metadata of a committed offset.",
-        ),
-        line(
-            "group.initial.rebalance.delay.ms",
-            config.initial_rebalance_delay_ms.to_string(),
-            INT,
-            "How long a new group waits for more members.",
-        ),
-        line(
-            "group.min.session.timeout.ms",
-            config.session_timeout_ms_min.to_string(),
-            INT,
-            "Shortest session timeout of a group's member.",
-        ),
-        line(
-            "group.max.session.timeout.ms",
-            config.session_timeout_ms_max.to_string(),
-            INT,
-            "Longest session timeout of a group's member.",
-        ),
-        line(
-            "group.max.size",
-            config.group_members_max.to_string(),
-            INT,
-            "Most members of a group.",
-        ),
-    ]
+    NODE_CONFIGS.iter().map(line).collect()
 }
 
 fn respond(line: ConfigLine, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult {
