@@ -35,7 +35,7 @@ fn try_options(
         .map(|(k, v)| ((*k).into(), (*v).into()))
         .collect();
     let key: Vec<String> = key.iter().map(|name| (*name).to_owned()).collect();
-    PostgresOptions::parse(&map, columns, &key)
+    PostgresOptions::parse(&map, columns, (!key.is_empty()).then_some(&key[..]))
 }
 
 fn sink(server: &Postgres, table: &str, columns: Vec<SinkColumn>, key: &[&str]) -> PostgresSink {
@@ -176,6 +176,31 @@ async fn every_type_is_held_exactly() {
         matches!(&refused, SinkError::Rejected(why) if why.contains("primary_key")),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn a_view_of_one_row_is_replaced() {
+    let server = Postgres::start().unwrap();
+    let map = BTreeMap::from([
+        ("url".to_owned(), server.url()),
+        ("table".to_owned(), "one".to_owned()),
+    ]);
+    let options = PostgresOptions::parse(&map, &spend(), Some(&[])).unwrap();
+    let mut sink = PostgresSink::new("one".into(), options, spend(), Arc::new(|_| None));
+    sink.open().await.unwrap();
+    for next in 1..4 {
+        sink.write(batch(
+            vec![
+                upsert(vec![json!("x"), json!(0)]),
+                upsert(vec![json!("a"), json!(next)]),
+            ],
+            next,
+        ))
+        .await
+        .unwrap();
+    }
+    sink.write(batch(vec![], 4)).await.unwrap();
+    assert_eq!(server.sql("SELECT * FROM one").unwrap(), "a|3");
 }
 
 #[tokio::test]
@@ -380,6 +405,31 @@ async fn options_are_checked_before_anything_is_opened() {
     assert!(
         message(&[("url", "u"), ("table", "t"), ("primary_key", "card, nn")])
             .contains("no column 'nn'")
+    );
+    let windows = columns(&[
+        ("card", ColumnType::Text),
+        ("window_start", ColumnType::TimestampTz),
+        ("window_end", ColumnType::TimestampTz),
+    ]);
+    let keyed = |list: &str| {
+        let options = [("url", "u"), ("table", "t"), ("primary_key", list)];
+        try_options(&options, &windows, &["card", "window_start", "window_end"])
+            .map(|o| o.key.join(","))
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!(
+        keyed("card, window_start").as_deref(),
+        Ok("card,window_start")
+    );
+    assert_eq!(keyed("window_end,card").as_deref(), Ok("window_end,card"));
+    assert!(
+        keyed("card")
+            .unwrap_err()
+            .contains("the view's key is 'card,window_start,window_end'")
+    );
+    assert!(
+        message(&[("url", "u"), ("table", "t"), ("primary_key", "card,n")])
+            .contains("'n' does not belong to it")
     );
     let options = try_options(&[("url", "${MISSING}"), ("table", "t")], &spend(), &[]).unwrap();
     let error = PostgresSink::new("x".into(), options, spend(), Arc::new(|_| None))

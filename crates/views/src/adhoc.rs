@@ -8,6 +8,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -86,6 +87,10 @@ impl AdHoc {
             .build()
             .map_err(|e| failed(&e))?;
         let environment = RuntimeEnvBuilder::new()
+            // No spilling either: a query must not fill the disk that the log is on.
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+            )
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))
             .build_arc()
             .map_err(|e| failed(&e))?;

@@ -171,6 +171,11 @@ async fn hungry_and_failing_queries_end() {
     .await
     .unwrap_err();
     assert!(matches!(error, QueryError::Memory(1_048_576)), "{error}");
+    let sort = "SELECT max(r) FROM (SELECT row_number() OVER (ORDER BY k, v) AS r FROM a)";
+    let error = select(&adhoc, session.clone(), sort, 10, LONG)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, QueryError::Memory(_)), "{error}");
     let error = select(&adhoc, session, "SELECT * FROM bad", 10, LONG)
         .await
         .unwrap_err();

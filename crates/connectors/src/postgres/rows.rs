@@ -20,13 +20,16 @@ pub(super) struct Net<'c> {
     pub deletes: Vec<&'c Change>,
     /// Deletions of keys that hold NULL, which `=` does not find.
     pub null_deletes: Vec<&'c Change>,
+    /// What is there goes first.
+    pub replaces: bool,
 }
 
-/// `key`: indexes of the key's columns, empty for an append-only view.
+/// `key`: indexes of the key's columns, empty for an append-only view or one that has a single row.
 pub(super) fn net<'c>(
     changes: &'c [Change],
     key: &[usize],
     columns: usize,
+    single_row: bool,
 ) -> Result<Net<'c>, SinkError> {
     if let Some(odd) = changes.iter().find(|change| change.values.len() != columns) {
         return Err(SinkError::Rejected(format!(
@@ -35,6 +38,15 @@ pub(super) fn net<'c>(
         )));
     }
     let mut net = Net::default();
+    if single_row {
+        net.replaces = !changes.is_empty();
+        net.upserts = changes
+            .last()
+            .filter(|last| last.kind == ChangeKind::Upsert)
+            .into_iter()
+            .collect();
+        return Ok(net);
+    }
     if key.is_empty() {
         if changes
             .iter()

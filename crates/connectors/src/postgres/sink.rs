@@ -116,7 +116,13 @@ impl PostgresSink {
     }
 
     async fn write_batch(&mut self, batch: SinkBatch) -> Result<(), SinkError> {
-        let net = net(&batch.changes, &self.key, self.columns.len())?;
+        let net = net(
+            &batch.changes,
+            &self.key,
+            self.columns.len(),
+            self.options.single_row,
+        )?;
+        let replace = batch.snapshot || net.replaces;
         let open = self
             .open
             .as_mut()
@@ -130,7 +136,7 @@ impl PostgresSink {
             drop(transaction);
             return Err(self.fenced());
         }
-        if batch.snapshot {
+        if replace {
             bounded(transaction.batch_execute(&open.clear)).await?;
         }
         if let Some([equal, with_nulls]) = &open.delete {
