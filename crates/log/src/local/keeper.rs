@@ -117,9 +117,10 @@ impl State {
             let Some(partition) = self.partitions.get_mut(id) else {
                 continue;
             };
-            // A partition made anew after a drop has no slice here, or not this one.
+            // By the last offset: the footer still knows what was trimmed, the slice may not. A partition made anew
+            // after a drop has no slice here, or not this one.
             let same = |slice: &&mut super::index::Slice| {
-                slice.chunk == chunk && slice.first == stored.first
+                slice.chunk == chunk && slice.last == stored.last
             };
             if let Some(slice) = partition.slices.iter_mut().find(same) {
                 slice.stored = stored.stored;
@@ -139,10 +140,15 @@ impl State {
             .rev()
             .find(|(_, state)| sealed(state))
             .map(|(number, _)| *number);
+        // One that could not be sealed is replayed by the next start, from where the one before it ended.
+        let needed = |number: u64| {
+            let next = self.chunks.get(&(number + 1));
+            Some(number) == newest || next.is_some_and(|next| next.index.is_some())
+        };
         let dead = self
             .chunks
             .iter()
-            .filter(|(number, state)| sealed(state) && state.live == 0 && Some(**number) != newest);
+            .filter(|(number, state)| sealed(state) && state.live == 0 && !needed(**number));
         let dead: Vec<u64> = dead.map(|(number, _)| *number).collect();
         dead.iter()
             .for_each(|number| drop(self.chunks.remove(number)));

@@ -298,9 +298,15 @@ impl Progress {
             BytesMut::zeroed((end_of(&span[span.len() - 1]) - u64::from(from)) as usize);
         chunk.file.read_at(u64::from(from), &mut buffer)?;
         let bytes = buffer.freeze();
+        let wanted: usize = span.iter().map(|entry| entry.meta.bytes as usize).sum();
+        // Shared, the batches hold what lies between them in memory, too: where that is most of it, they are copied.
+        let sparse = wanted < bytes.len() / 2;
         for entry in span {
             let at = (entry.position - from) as usize;
-            let batch = bytes.slice(at..at + entry.meta.bytes as usize);
+            let mut batch = bytes.slice(at..at + entry.meta.bytes as usize);
+            if sparse {
+                batch = Bytes::copy_from_slice(&batch);
+            }
             if !batch_is_intact(&batch, entry.meta.base_offset) {
                 return Err(rotten(chunk, entry));
             }

@@ -81,6 +81,33 @@ fn restarts_keep_everything() {
 }
 
 #[test]
+fn what_follows_a_trim_to_the_end_is_read_from_a_sealed_chunk() {
+    let disk = FaultDisk::new(1);
+    let log = open(&disk);
+    let (p, q) = (partition(1), partition(2));
+    submit(&log, &commit_of(&[(p, batch(5, 1))]));
+    let trim = Commit {
+        trims: vec![(p, 5)],
+        ..Commit::default()
+    };
+    wait(submit(&log, &trim).durable).unwrap();
+    submit(&log, &commit_of(&[(p, batch(5, 2))]));
+    for i in 0..2000 {
+        let last = submit(&log, &commit_of(&[(q, batch(5, i))]));
+        if i == 1999 {
+            wait(last.durable).unwrap();
+        }
+    }
+    // Before, while and after the chunk is sealed.
+    for _ in 0..50 {
+        let out = log.read(p, 5, 1000, Bound::Durable).unwrap();
+        assert_eq!(out.batches.len(), 1);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(log.find_time(p, 2).unwrap(), Some(5));
+}
+
+#[test]
 fn chunks_without_readable_batches_are_removed() {
     let disk = FaultDisk::new(1);
     let log = open(&disk);
