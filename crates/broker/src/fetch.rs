@@ -116,7 +116,7 @@ impl Broker {
                 memory: None,
             };
         }
-        let memory = self.reserve(targets, max_bytes).await;
+        let mut memory = self.reserve(targets, max_bytes).await;
         let (log, owned) = (Arc::clone(&self.log), Arc::clone(targets));
         let read =
             tokio::task::spawn_blocking(move || read_targets(&*log, &owned, max_bytes)).await;
@@ -124,6 +124,11 @@ impl Broker {
             let failed = BrokerError::Storage(format!("reading the log failed: {error}"));
             targets.iter().map(|_| Err(failed.clone())).collect()
         });
+        // Less was there than there might have been: a slow peer shall not keep others from it.
+        if let Some(held) = &mut memory {
+            let surplus = held.num_permits().saturating_sub(bytes_of(&partitions));
+            drop(held.split(surplus));
+        }
         FetchOut { partitions, memory }
     }
 
@@ -205,14 +210,16 @@ fn enough_at_once(log: &dyn Log, targets: &Targets, request: &FetchRequest) -> b
 }
 
 fn is_enough(out: &FetchOut, min_bytes: usize) -> bool {
-    let bytes: usize = out
-        .partitions
+    bytes_of(&out.partitions) >= min_bytes || out.partitions.iter().any(Result::is_err)
+}
+
+fn bytes_of(partitions: &[Result<Fetched, BrokerError>]) -> usize {
+    partitions
         .iter()
         .flatten()
         .flat_map(|fetched| &fetched.batches)
         .map(Bytes::len)
-        .sum();
-    bytes >= min_bytes || out.partitions.iter().any(Result::is_err)
+        .sum()
 }
 
 fn read_targets(

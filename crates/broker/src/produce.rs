@@ -125,7 +125,15 @@ impl Broker {
                 durable,
             });
         }
-        let ticket = self.append(id, batch)?;
+        let ticket = match self.append(id, batch) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                if matches!(error, BrokerError::Retry(_)) {
+                    producers.refused(sequenced, now_ms);
+                }
+                return Err(error);
+            }
+        };
         let last_offset = ticket.base_offset + i64::from(header.last_offset_delta);
         producers.appended(sequenced, ticket.base_offset, last_offset, now_ms);
         Ok(ticket)

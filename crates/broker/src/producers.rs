@@ -46,6 +46,8 @@ struct Stored {
 #[derive(Clone, Debug)]
 struct Producer {
     epoch: i16,
+    /// The sequence it began with here: what is expected before a batch is stored.
+    first: i32,
     batches: VecDeque<Stored>,
     seen_ms: i64,
 }
@@ -54,6 +56,17 @@ struct Producer {
 #[derive(Clone, Debug, Default)]
 pub struct Producers {
     by_id: HashMap<i64, Producer>,
+}
+
+impl Producer {
+    fn beginning_with(batch: Sequenced, now_ms: i64) -> Self {
+        Self {
+            epoch: batch.epoch,
+            first: batch.first,
+            batches: VecDeque::new(),
+            seen_ms: now_ms,
+        }
+    }
 }
 
 impl Producers {
@@ -83,7 +96,8 @@ impl Producers {
                 last_offset: stored.last_offset,
             });
         }
-        let expected = known.batches.back().map_or(0, |stored| after(stored.last));
+        let last = known.batches.back();
+        let expected = last.map_or(known.first, |stored| after(stored.last));
         match batch.first == expected {
             true => Ok(Verdict::Append),
             false => Err(BrokerError::OutOfOrderSequence {
@@ -104,11 +118,7 @@ impl Producers {
         if self.by_id.len() >= PRODUCERS_SOFT_MAX && !self.by_id.contains_key(&batch.producer_id) {
             self.forget_silent(now_ms);
         }
-        let new = || Producer {
-            epoch: batch.epoch,
-            batches: VecDeque::new(),
-            seen_ms: now_ms,
-        };
+        let new = || Producer::beginning_with(batch, now_ms);
         let producer = self.by_id.entry(batch.producer_id).or_insert_with(new);
         if producer.epoch != batch.epoch {
             *producer = new();
@@ -123,6 +133,16 @@ impl Producers {
             base_offset,
             last_offset,
         });
+    }
+
+    /// Remembers that a batch was good but found no room: of a producer that is new here, what it has already sent behind
+    /// that batch must not be taken before it.
+    pub fn refused(&mut self, batch: Sequenced, now_ms: i64) {
+        if self.by_id.len() >= PRODUCERS_SOFT_MAX {
+            self.forget_silent(now_ms);
+        }
+        let new = || Producer::beginning_with(batch, now_ms);
+        self.by_id.entry(batch.producer_id).or_insert_with(new);
     }
 
     fn forget_silent(&mut self, now_ms: i64) {
@@ -219,6 +239,23 @@ mod tests {
             old,
             Err(BrokerError::InvalidProducerEpoch { current: 1, got: 0 })
         );
+    }
+
+    #[test]
+    fn nothing_overtakes_the_first_batch_of_a_producer_that_found_no_room() {
+        let mut producers = Producers::default();
+        producers.refused(batch(0, 0, 4), 0);
+        let overtaking = producers.check(batch(0, 5, 9));
+        assert_eq!(
+            overtaking,
+            Err(BrokerError::OutOfOrderSequence {
+                expected: 0,
+                got: 5
+            })
+        );
+        assert_eq!(producers.check(batch(0, 0, 4)), Ok(Verdict::Append));
+        producers.appended(batch(0, 0, 4), 0, 4, 0);
+        assert_eq!(producers.check(batch(0, 5, 9)), Ok(Verdict::Append));
     }
 
     #[test]
