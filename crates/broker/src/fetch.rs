@@ -70,9 +70,26 @@ impl Broker {
             .map(|item| find(&catalog, item))
             .collect();
         let max_bytes = request.max_bytes.min(self.config.fetch_bytes_max);
-        let out = self.read_until_enough(&request, &targets, max_bytes).await;
+        let mut out = self.read_until_enough(&request, &targets, max_bytes).await;
+        self.tell_deleted(&request, &targets, &mut out);
         self.count(&targets, &out);
         out
+    }
+
+    /// Of a topic that was deleted meanwhile no offset is in range any more; that is not what the client is to hear.
+    fn tell_deleted(&self, request: &FetchRequest, targets: &Targets, out: &mut FetchOut) {
+        let catalog = self.catalog.current();
+        let answers = out.partitions.iter_mut().zip(targets.iter());
+        for ((answer, target), item) in answers.zip(&request.partitions) {
+            let missed = matches!(answer, Err(BrokerError::OffsetOutOfRange { .. }));
+            let deleted = |target: &Target| catalog.topic_by_id(target.id.topic).is_none();
+            if missed && target.as_ref().is_ok_and(deleted) {
+                *answer = Err(match item.topic {
+                    TopicRef::Name(_) => BrokerError::UnknownTopicOrPartition,
+                    TopicRef::Id(_) => BrokerError::UnknownTopicId,
+                });
+            }
+        }
     }
 
     async fn read_until_enough(

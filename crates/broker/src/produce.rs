@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
-use headwater_log::{Append, Bound, Commit, Durable, SubmitError};
+use headwater_log::{Append, Commit, Durable};
 use headwater_meta::Topic;
 use headwater_record::{BatchHeader, records, validate, with_log_append_time};
 
@@ -59,8 +59,7 @@ impl Broker {
         partition: i32,
         records: Option<Bytes>,
     ) -> Result<Ticket, BrokerError> {
-        // Held until the batch is submitted, so that a deletion comes before or after it and never in between.
-        let catalog = self.catalog.hold();
+        let catalog = self.catalog.current();
         let topic = topic.find(&catalog)?;
         let id = topic
             .partition(partition)
@@ -83,6 +82,11 @@ impl Broker {
             Some(now_ms) => with_log_append_time(batch, now_ms)?,
             None => batch,
         };
+        // Held until the batch is submitted, so that a deletion comes before or after it and never in between.
+        let held = self.catalog.hold();
+        if held.topic_by_id(id.topic).is_none() {
+            return Err(BrokerError::UnknownTopicOrPartition);
+        }
         let ticket = match header.has_producer() {
             true => self.append_sequenced(id, &header, batch, now_ms)?,
             false => self.append(id, batch)?,
@@ -117,7 +121,7 @@ impl Broker {
         } = producers.check(sequenced)?
         {
             let log_start = self.log.state(id).start;
-            let durable = self.durable_to(id, last_offset + 1);
+            let durable = self.durable_to(id, last_offset + 1)?;
             return Ok(Ticket {
                 base_offset,
                 log_append_time_ms: None,
@@ -156,31 +160,19 @@ impl Broker {
     }
 
     /// Resolves when everything of the partition below `end` is durable.
-    pub(crate) fn durable_to(&self, partition: PartitionId, end: Offset) -> Durable {
+    ///
+    /// # Errors
+    /// The log takes nothing, so that nobody can say when that is.
+    fn durable_to(&self, partition: PartitionId, end: Offset) -> Result<Durable, BrokerError> {
         if self.log.state(partition).durable_end >= end {
-            return Box::pin(std::future::ready(Ok(())));
+            return Ok(Box::pin(std::future::ready(Ok(()))));
         }
         // An empty commit of the same shard follows what is waited for, and tells of a failing disk, too.
-        match self.log.submit(Commit {
+        let empty = Commit {
             trims: vec![(partition, 0)],
             ..Commit::default()
-        }) {
-            Ok(submitted) => return submitted.durable,
-            Err(SubmitError::Failed(failure)) => return Box::pin(std::future::ready(Err(failure))),
-            Err(_) => {}
-        }
-        let wake = std::sync::Arc::new(tokio::sync::Notify::new());
-        let registration =
-            self.log
-                .register(&[partition], Bound::Durable, std::sync::Arc::clone(&wake));
-        let log = std::sync::Arc::clone(&self.log);
-        Box::pin(async move {
-            let _registration = registration;
-            while log.state(partition).durable_end < end {
-                wake.notified().await;
-            }
-            Ok(())
-        })
+        };
+        Ok(self.log.submit(empty)?.durable)
     }
 }
 
