@@ -82,6 +82,8 @@ pub struct Fetcher {
     /// Connections of our own: a long poll would hold up others.
     connections: HashMap<i32, Arc<Connection>>,
     failing_since: Option<Instant>,
+    /// A failure beside which something was read: what was read is given first.
+    failed: Option<ClientError>,
 }
 
 impl Fetcher {
@@ -98,6 +100,7 @@ impl Fetcher {
             positions: BTreeMap::new(),
             connections: HashMap::new(),
             failing_since: None,
+            failed: None,
         };
         for (topic, partition, start) in partitions {
             let known = fetcher.client.partitions(topic, false).await?;
@@ -128,7 +131,11 @@ impl Fetcher {
     /// # Errors
     /// What does not pass by waiting, or has not within the patience.
     pub async fn poll(&mut self) -> Result<Vec<Fetched>, ClientError> {
-        match self.round().await {
+        let outcome = match self.failed.take() {
+            Some(error) => Err(error),
+            None => self.round().await,
+        };
+        match outcome {
             Ok(fetched) => {
                 self.failing_since = None;
                 Ok(fetched)
@@ -182,11 +189,22 @@ impl Fetcher {
         let calls = requests
             .iter()
             .map(|(connection, request)| connection.call_within(request, timeout));
-        let mut fetched = Vec::new();
+        let (mut fetched, mut failed) = (Vec::new(), None);
         for answer in futures::future::join_all(calls).await {
-            self.take(answer?, &mut fetched).await?;
+            let taken = match answer {
+                Ok(response) => self.take(response, &mut fetched).await,
+                Err(error) => Err(error),
+            };
+            failed = failed.or(taken.err());
         }
-        Ok(fetched)
+        // The positions are behind what was read: it must not get lost with a failure of something else.
+        match failed {
+            Some(error) if fetched.is_empty() => Err(error),
+            failed => {
+                self.failed = failed;
+                Ok(fetched)
+            }
+        }
     }
 
     async fn connection(&mut self, leader: i32) -> Result<Arc<Connection>, ClientError> {
@@ -248,21 +266,25 @@ impl Fetcher {
         fetched: &mut Vec<Fetched>,
     ) -> Result<(), ClientError> {
         ClientError::check("fetch", response.error_code)?;
+        let mut failed = None;
         for topic in response.responses {
             let name: Arc<str> = topic.topic.as_str().into();
             for data in topic.partitions {
                 let place = (Arc::clone(&name), data.partition_index);
-                match ErrorCode::from(data.error_code) {
-                    ErrorCode::None => fetched.extend(self.advance(place, &data)?),
-                    ErrorCode::OffsetOutOfRange => self.rewind(place).await?,
+                let outcome = match ErrorCode::from(data.error_code) {
+                    ErrorCode::None => self
+                        .advance(place, &data)
+                        .map(|records| fetched.extend(records)),
+                    ErrorCode::OffsetOutOfRange => self.rewind(place).await,
                     _ => {
                         let what = format!("{name}/{}", data.partition_index);
-                        return Err(ClientError::broker(what, data.error_code, None));
+                        Err(ClientError::broker(what, data.error_code, None))
                     }
-                }
+                };
+                failed = failed.or(outcome.err());
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     fn advance(

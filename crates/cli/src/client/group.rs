@@ -110,7 +110,6 @@ impl GroupConsumer {
             Some(ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => {
                 self.member_id.clear();
                 self.generation = -1;
-                self.processed.clear();
             }
             Some(ErrorCode::NotCoordinator) => {}
             _ if error.is_retriable() => {
@@ -123,6 +122,8 @@ impl GroupConsumer {
             _ => return Err(error),
         }
         self.place = None;
+        // What comes next begins at the committed offsets; others may be further than we were.
+        self.processed.clear();
         Ok(())
     }
 
