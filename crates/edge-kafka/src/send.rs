@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 
 /// Segments handed to the kernel at a time.
 const SLICES_MAX: usize = 64;
 
 /// How long a peer may take nothing of an answer, whose memory is set aside until it has it.
 const SILENCE: Duration = Duration::from_secs(60);
+/// Slowest that a peer may take an answer, in bytes a second, beyond that silence.
+const BYTES_A_SECOND_MIN: usize = 16 * 1024;
 
 /// Writes all segments in order.
 ///
 /// # Errors
-/// The peer is gone, or takes nothing.
+/// The peer is gone, or takes nothing, or too slowly.
 pub(crate) async fn send_all<W: AsyncWrite + Unpin>(
     out: &mut W,
     segments: Vec<Bytes>,
@@ -25,13 +28,17 @@ pub(crate) async fn send_all<W: AsyncWrite + Unpin>(
         .into_iter()
         .filter(|segment| !segment.is_empty())
         .collect();
+    let bytes: usize = left.iter().map(Bytes::len).sum();
+    let patience = SILENCE + Duration::from_secs((bytes / BYTES_A_SECOND_MIN) as u64);
+    let deadline = Instant::now() + patience;
     while !left.is_empty() {
         let slices: Vec<IoSlice<'_>> = left
             .iter()
             .take(SLICES_MAX)
             .map(|segment| IoSlice::new(segment))
             .collect();
-        let written = tokio::time::timeout(SILENCE, out.write_vectored(&slices)).await??;
+        let until = deadline.min(Instant::now() + SILENCE);
+        let written = tokio::time::timeout_at(until, out.write_vectored(&slices)).await??;
         if written == 0 {
             return Err(std::io::ErrorKind::WriteZero.into());
         }
