@@ -128,7 +128,19 @@ impl Engine {
     /// Waits until the views hold everything that is durable now; answers how many records they are behind if that takes too long.
     async fn wait_for(&self, relations: &[String]) -> u64 {
         let mut waits: Vec<(Arc<Shared>, Vec<((u32, i32), Offset)>)> = Vec::new();
-        for name in relations {
+        let mut read: Vec<String> = relations.to_vec();
+        if relations
+            .iter()
+            .any(|name| builtin::names().any(|builtin| builtin == name))
+        {
+            // What all pipelines report: all of them have to have seen it.
+            let running = self.inner.running.lock();
+            let shown = running
+                .values()
+                .flat_map(|r| r.running.shared.cells.iter().flatten());
+            read.extend(shown.map(|cell| cell.info.name.clone()));
+        }
+        for name in &read {
             if let Some((shared, _)) = self.owner(name)
                 && !waits.iter().any(|(known, _)| Arc::ptr_eq(known, &shared))
             {

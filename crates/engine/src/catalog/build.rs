@@ -220,12 +220,12 @@ impl Builder<'_> {
         }
         let flow = FlowPlan {
             name: object.name.clone(),
+            window_end: window_end(props.window_end, &schema),
             graph,
             schema,
             key: props.key,
             append_only: props.changelog == headwater_sql::graph::Changelog::AppendOnly,
             event_time: props.event_time,
-            window_end: props.window_end,
             retention_ms,
             is_alert,
             shown: object.pipeline == self.pipeline,
@@ -460,13 +460,24 @@ fn columns_of<'a>(
     names.map(find).collect()
 }
 
+/// Over a view that is windowed itself the planner does not know the window any more; its column has kept the name.
+fn window_end(
+    planned: Option<usize>,
+    schema: &datafusion::arrow::datatypes::SchemaRef,
+) -> Option<usize> {
+    use datafusion::arrow::datatypes::DataType;
+    let named = schema.column_with_name("window_end");
+    let timed = named.filter(|(_, field)| matches!(field.data_type(), DataType::Timestamp(..)));
+    planned.or(timed.map(|(column, _)| column))
+}
+
 /// The columns that name an alert's subject.
 pub fn alert_key(alert: &AlertDef, planned: &PlannedView) -> Result<Vec<usize>, SqlError> {
     key_columns(
         alert,
         &planned.schema,
         planned.props.key.as_deref(),
-        planned.props.window_end,
+        window_end(planned.props.window_end, &planned.schema),
     )
 }
 

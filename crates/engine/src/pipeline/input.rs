@@ -52,33 +52,82 @@ pub struct Slot<'a> {
     pub partition: &'a mut Partition,
 }
 
-/// Takes what has arrived, every partition its share of the bounds.
+/// Takes what has arrived: every partition its share of the bounds, and what some leave over goes to those that have more.
 pub fn gather<'a>(
     log: &dyn StepLog,
     slots: impl Iterator<Item = Slot<'a>>,
     count: usize,
     bounds: &StepBounds,
 ) -> std::io::Result<Vec<Taken>> {
-    let share_bytes = (bounds.bytes_max / count.max(1)).max(64 * 1024);
-    let share_rows = i64::try_from((bounds.rows_max / count.max(1)).max(1_024)).unwrap_or(i64::MAX);
-    let mut taken = Vec::new();
+    let (mut bytes_left, mut rows_left) = (bounds.bytes_max, bounds.rows_max);
+    let share_bytes = (bounds.bytes_max / count.max(1)).max(1);
+    let share_rows = (bounds.rows_max / count.max(1)).max(1);
+    let mut taken: Vec<Taken> = Vec::new();
+    let mut more: Vec<(usize, PartitionId)> = Vec::new();
     for slot in slots {
         let from = slot.partition.next;
-        let read =
-            log.read_committed(slot.partition.id, from, share_bytes, Visibility::InFlight)?;
-        slot.partition.end = read.end;
-        let (batches, next) = within(read.batches, read.next, from, share_rows);
-        if next > from {
-            let range = Range {
-                input: slot.input,
-                partition: slot.partition.index,
-                from,
-                next,
-            };
-            taken.push(Taken { range, batches });
+        let range = Range {
+            input: slot.input,
+            partition: slot.partition.index,
+            from,
+            next: from,
+        };
+        let mut one = Taken {
+            range,
+            batches: Vec::new(),
+        };
+        slot.partition.end = extend(log, slot.partition.id, &mut one, share_bytes, share_rows)?;
+        if one.range.next > from {
+            bytes_left = bytes_left.saturating_sub(one.batches.iter().map(Bytes::len).sum());
+            rows_left =
+                rows_left.saturating_sub(usize::try_from(one.range.next - from).unwrap_or(0));
+            if one.range.next < slot.partition.end {
+                more.push((taken.len(), slot.partition.id));
+            }
+            taken.push(one);
         }
     }
+    for (index, id) in more {
+        if bytes_left == 0 || rows_left == 0 {
+            break;
+        }
+        let one = &mut taken[index];
+        let (bytes, next) = (
+            one.batches.iter().map(Bytes::len).sum::<usize>(),
+            one.range.next,
+        );
+        extend(log, id, one, bytes_left, rows_left)?;
+        bytes_left =
+            bytes_left.saturating_sub(one.batches.iter().map(Bytes::len).sum::<usize>() - bytes);
+        rows_left = rows_left.saturating_sub(usize::try_from(one.range.next - next).unwrap_or(0));
+    }
     Ok(taken)
+}
+
+/// Reads on where `taken` ends; answers the end of the partition.
+fn extend(
+    log: &dyn StepLog,
+    id: PartitionId,
+    taken: &mut Taken,
+    bytes_max: usize,
+    rows_max: usize,
+) -> std::io::Result<Offset> {
+    let from = taken.range.next;
+    let read = log.read_committed(id, from, bytes_max, Visibility::InFlight)?;
+    let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
+    let (batches, next) = within(read.batches, read.next, from, rows_max);
+    // A batch that began before `from` is there already.
+    let known = taken
+        .batches
+        .last()
+        .map_or(i64::MIN, |batch| base_offset(batch));
+    taken.batches.extend(
+        batches
+            .into_iter()
+            .filter(|batch| base_offset(batch) > known),
+    );
+    taken.range.next = next.max(from);
+    Ok(read.end)
 }
 
 /// The first batches that hold no more than `rows_max` offsets (at least one batch).

@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 
 use headwater_base::PartitionId;
-use headwater_connect::{Step, StepLog, Visibility};
+use headwater_connect::{CommitError, Step, StepLog, Visibility};
 
 use super::core::{Core, StepFailure};
 use super::input::{self, Taken};
 use super::plan::PipelinePlan;
 use super::record::{Genesis, Position, STEP_RECORD_VERSION, StepRecord};
+use super::shared::Shared;
 
+/// Pause before a commit that the log refused is tried again.
+const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// Bytes of one read while recovering.
 const READ_BYTES: usize = 8 * 1024 * 1024;
 
@@ -202,13 +205,13 @@ fn carried(fresh: &Genesis, before: &History, same_flows: bool) -> (Vec<Position
     (base.collect(), until.collect())
 }
 
-/// Writes the genesis down for good.
+/// Writes the genesis down for good; waits while the log takes no writes.
 pub fn begin(
     log: &dyn StepLog,
     steps: PartitionId,
-    generation: u64,
-    genesis: &Genesis,
+    (generation, genesis): (u64, &Genesis),
     clock_ms: i64,
+    shared: &Shared,
 ) -> Result<i64, StepFailure> {
     let record = StepRecord {
         v: STEP_RECORD_VERSION,
@@ -228,9 +231,16 @@ pub fn begin(
         appends: appends.finish(),
         trims: Vec::new(),
     };
-    let (offsets, durable) = log.commit(step).map_err(failure)?;
-    futures::executor::block_on(durable).map_err(failure)?;
-    Ok(offsets.first().copied().unwrap_or(0))
+    loop {
+        match log.commit(step.clone()) {
+            Ok((offsets, durable)) => {
+                futures::executor::block_on(durable).map_err(failure)?;
+                return Ok(offsets.first().copied().unwrap_or(0));
+            }
+            Err(CommitError::Retry(_)) if !shared.stopping() => std::thread::sleep(RETRY_PAUSE),
+            Err(error) => return Err(failure(error)),
+        }
+    }
 }
 
 /// The next piece of the input on the way to `target`, as a step that is not recorded; `None` when it is reached.

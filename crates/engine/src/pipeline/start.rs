@@ -155,7 +155,13 @@ fn recovered(
             let generation = before.map_or(1, |history| history.generation + 1);
             anchors.push((
                 0,
-                recover::begin(log.as_ref(), around.steps, generation, &genesis, now_ms)?,
+                recover::begin(
+                    log.as_ref(),
+                    around.steps,
+                    (generation, &genesis),
+                    now_ms,
+                    shared,
+                )?,
             ));
             (generation, genesis, Vec::new(), true)
         }

@@ -1,0 +1,154 @@
+//! After all input is in, views hold what the same SQL gives over the same rows.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::{Node, contents, eager, inputs, produce};
+use headwater_engine::testing::MemoryStepLog;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_arrive_in_a_view() {
+    let node = Node::new().await;
+    node.apply().await;
+    let order =
+        json!({"id": 7, "customer": "a", "amount": 60, "qty": 1, "ts": "2024-01-01T00:00:00Z"})
+            .to_string();
+    produce(&node.log, &[("orders".into(), 0, None, Some(order))]).await;
+    assert_eq!(
+        node.sql("SELECT id, customer FROM big_orders").await,
+        [[json!(7), json!("a")]]
+    );
+    assert_eq!(
+        node.sql("SELECT country FROM joined").await,
+        [[json!(null)]]
+    );
+    produce(
+        &node.log,
+        &[(
+            "customers".into(),
+            0,
+            Some("a".into()),
+            Some(json!({"country": "DE"}).to_string()),
+        )],
+    )
+    .await;
+    assert_eq!(
+        node.sql("SELECT country FROM joined").await,
+        [[json!("DE")]]
+    );
+    node.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_view_equals_its_batch_answer_whatever_the_steps() {
+    for (seed, rows_max) in [(1, 1), (2, 7), (3, 65_536)] {
+        let log = MemoryStepLog::new();
+        let dir = tempfile::tempdir().unwrap();
+        let config = eager(dir.path(), rows_max, 1_000_000);
+        let all = inputs(400, seed);
+        let (before, after) = all.split_at(150);
+        // A part is there before the pipeline, the rest comes while it runs.
+        produce(&log, before).await;
+        let node = Node::on(log, dir, config, None).await;
+        node.apply().await;
+        produce(&node.log, after).await;
+        node.settle().await;
+        node.check_law().await;
+        let broken = all
+            .iter()
+            .filter(|(_, _, _, value)| value.as_ref().is_some_and(|v| v.contains("no number")))
+            .count();
+        assert_eq!(
+            node.sql("SELECT * FROM headwater_dead_letters").await.len(),
+            broken
+        );
+        assert_eq!(node.engine.dead_letters(1_000).await.len(), broken);
+        check_sinks(&node).await;
+        node.engine.stop().await;
+    }
+}
+
+/// An append-only sink has each row once; a keyed one adds up to its view.
+pub async fn check_sinks(node: &Node) {
+    let mut sent: Vec<String> = contents(&node.log, "big-out")
+        .into_iter()
+        .map(|(_, value)| value.unwrap().to_string())
+        .collect();
+    sent.sort();
+    let rows = node.sql("SELECT * FROM big_orders").await;
+    let row = |row: Vec<serde_json::Value>| {
+        json!({"id": row[0], "customer": row[1], "amount": row[2]}).to_string()
+    };
+    let mut held: Vec<String> = rows.into_iter().map(row).collect();
+    held.sort();
+    assert_eq!(sent, held, "append-only sink");
+    let mut state = std::collections::BTreeMap::new();
+    for (key, value) in contents(&node.log, "country-out") {
+        match value {
+            Some(value) => state.insert(key.unwrap(), value.to_string()),
+            None => state.remove(&key.unwrap()),
+        };
+    }
+    let mut sent: Vec<String> = state.into_values().collect();
+    sent.sort();
+    let rows = node.sql("SELECT * FROM by_country").await;
+    let row = |row: Vec<serde_json::Value>| {
+        json!({"country": row[0], "n": row[1], "total": row[2]}).to_string()
+    };
+    let mut held: Vec<String> = rows.into_iter().map(row).collect();
+    held.sort();
+    assert_eq!(sent, held, "keyed sink");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_defect_stops_one_pipeline_and_a_full_disk_pauses() {
+    let node = Node::new().await;
+    node.apply().await;
+    node.log.refuse(Some("the disk is full"));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    node.log.refuse(None);
+    produce(&node.log, &inputs(20, 4)).await;
+    node.settle().await;
+    node.check_law().await;
+    node.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_past_its_limit_pauses_until_there_is_more() {
+    let node = Node::new().await;
+    node.apply().await;
+    node.engine.set_memory_limits(usize::MAX, 1);
+    let all = inputs(70, 5);
+    produce(&node.log, &all[..50]).await;
+    let paused = || node.engine.status().pipelines[0].state.words().0 == "paused";
+    while !paused() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    node.engine.set_memory_limits(usize::MAX, usize::MAX);
+    produce(&node.log, &all[50..]).await;
+    node.settle().await;
+    node.check_law().await;
+    node.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_rows_are_counted_and_listed() {
+    let node = Node::new().await;
+    node.apply().await;
+    produce(&node.log, &inputs(30, 7)).await;
+    node.settle().await;
+    let before = node.rows("SELECT * FROM closed").await;
+    let late =
+        json!({"id": 1, "customer": "c0", "amount": 1, "qty": 1, "ts": "2023-11-14T22:13:30Z"})
+            .to_string();
+    produce(&node.log, &[("orders".into(), 0, None, Some(late))]).await;
+    assert_eq!(
+        node.rows("SELECT view, topic FROM headwater_late_rows")
+            .await,
+        [r#"["closed","orders"]"#]
+    );
+    assert_eq!(node.rows("SELECT * FROM closed").await, before);
+    assert_eq!(node.engine.status().late_rows, 1);
+    node.engine.stop().await;
+}

@@ -1,0 +1,8 @@
+//! The engine from records to rows, on a log in memory that can crash.
+#![allow(clippy::unwrap_used)]
+
+mod crash;
+mod harness;
+mod law;
+mod outside;
+mod statements;
