@@ -1,1 +1,63 @@
-fn main() {}
+//! The binary: subcommands, nothing else. What they do lives in `server` (a node), `cli` (clients of one) and [`demo`].
+
+mod args;
+mod demo;
+mod up;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use args::{Cli, Command};
+
+/// Anything that ends a subcommand, as a person reads it.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(&cli.log);
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "headwater", &mut std::io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.to_string(), 1),
+    };
+    let code = runtime.block_on(run(cli));
+    // Whatever still runs in the background must not hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Up(args) => finish(up::run(args).await),
+        Command::Demo(args) => finish(demo::run(args).await),
+        Command::Client(command) => ExitCode::from(command.run().await),
+        Command::Completions { .. } => ExitCode::SUCCESS,
+    }
+}
+
+fn finish(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string(), 1),
+    }
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    eprintln!("headwater: {message}");
+    ExitCode::from(code)
+}
+
+/// Quiet unless told: warnings to the standard error stream.
+fn start_logging(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|error| {
+        eprintln!("headwater: --log {filter:?} is not understood ({error}); using \"warn\"");
+        tracing_subscriber::EnvFilter::new("warn")
+    });
+    let color = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color).init();
+}

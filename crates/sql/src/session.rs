@@ -8,7 +8,9 @@ use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::optimizer::Analyzer;
 use datafusion::prelude::SessionConfig;
 
-use crate::functions::{self, checked::CheckIntegers, clock::StepClock};
+use crate::functions::{
+    self, checked::CheckIntegers, clock::StepClock, interval::IntervalTimes,
+};
 use crate::types::OurTypes;
 use crate::windows::Windows;
 
@@ -80,10 +82,13 @@ fn base() -> SessionState {
     options.sql_parser.collect_spans = true;
     let mut analyzer = Analyzer::new();
     analyzer.rules.push(Arc::new(CheckIntegers));
-    SessionStateBuilder::new_with_default_features()
+    let mut state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_analyzer_rules(analyzer.rules)
         .with_type_planner(Arc::new(OurTypes))
         .with_relation_planners(vec![Arc::new(Windows)])
-        .build()
+        .build();
+    // Registering never fails; the trait allows that it might.
+    let _ = state.register_expr_planner(Arc::new(IntervalTimes));
+    state
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod checked;
 pub mod clock;
+pub(crate) mod interval;
 pub(crate) mod sum;
 pub(crate) mod window;
 
