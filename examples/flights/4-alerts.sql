@@ -4,3 +4,9 @@ CREATE ALERT airport_in_trouble AS
   SELECT origin, window_start, window_end, departed, avg_delay FROM airport_hourly
   WHERE departed >= 10 AND avg_delay > 90
   WITH (severity = 'page', key = 'origin');
+
+-- Without a window an alert holds as long as its row does: routes that have become late over the whole year.
+CREATE ALERT route_in_trouble AS
+  SELECT origin, dest, flights, avg_arrival_delay FROM troubled_routes
+  WHERE flights >= 500 AND avg_arrival_delay > 20
+  WITH (severity = 'warn', key = 'origin,dest');
