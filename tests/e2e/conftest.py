@@ -102,7 +102,7 @@ class Node:
         assert not result.get("truncated"), "truncated"
         return result["rows"]
 
-    def apply(self, pipeline, replace=False, **files):
+    def apply(self, pipeline, /, replace=False, **files):
         try:
             return self.call("POST", "/api/apply", {"pipeline": pipeline, "replace": replace, "files": [
                 {"name": f"{name}.sql", "text": text} for name, text in files.items()]})

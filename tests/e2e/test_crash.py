@@ -102,7 +102,9 @@ def test_pipeline_is_exact_after_crashes(make_node, postgres):
     writers = [Writer(node, "load", n) for n in range(3)]
     crash_while(node, writers, SECONDS)
     counts = {w.number: len(w.acked) for w in writers}
-    rows = node.rows("SELECT writer, n, amount, newest FROM totals ORDER BY writer")
+    query = "SELECT writer, n, amount, newest FROM totals ORDER BY writer"
+    eventually(lambda: node.sql(query)[-1]["behind"] == 0, 60, "the pipeline caught up")
+    rows = node.rows(query)
     expected = [[w, c, sum(n % 7 for n in range(c)), c - 1] for w, c in sorted(counts.items())]
     assert [[int(v) for v in row] for row in rows] == expected
     sixes = sorted((w, n) for w, c in counts.items() for n in range(c) if n % 7 == 6)

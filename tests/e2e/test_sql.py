@@ -181,8 +181,8 @@ def test_alerts_fire_once_resolve_and_survive(make_node, hook):
     assert [f["key"] for f in node.get("/api/alerts")["firing"]] == ["a"]
     node.kill9()
     node.start()
-    pay(node, payment("a", 1, 61))
-    eventually(lambda: not node.get("/api/alerts")["firing"], 15, "the newest window resolves it")
+    pay(node, payment("a", 1, 70))
+    eventually(lambda: not node.get("/api/alerts")["firing"], 15, "the end of its window resolves it")
     eventually(lambda: len(hook.posts) >= 2, 15, "resolution is posted")
     keys = [key for key, _ in hook.posts]
     assert len(set(keys)) == 2 and len(hook.posts) == 2 and all(keys), keys

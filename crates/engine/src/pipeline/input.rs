@@ -10,6 +10,10 @@ use super::record::{Position, Range};
 use super::watermark;
 use crate::config::StepBounds;
 
+/// Bytes that the first read of a recorded range asks for, and how much more each further one does.
+const REREAD_BYTES_FIRST: usize = 16 * 1024;
+const REREAD_GROWTH: usize = 4;
+
 /// One partition of an input and how far it has been taken in.
 #[derive(Clone, Debug)]
 pub struct Partition {
@@ -160,8 +164,11 @@ pub fn reread(
 ) -> std::io::Result<Taken> {
     let mut batches = Vec::new();
     let mut next = range.from;
+    // Most recorded steps are small: reading far past their ends would make a replay slower than the run was.
+    let mut reach = REREAD_BYTES_FIRST;
     while next < range.next {
-        let read = log.read_committed(id, next, bytes_max, Visibility::InFlight)?;
+        let read = log.read_committed(id, next, reach.min(bytes_max), Visibility::InFlight)?;
+        reach = reach.saturating_mul(REREAD_GROWTH);
         if read.start > next {
             tracing::warn!(partition = %id, from = next, start = read.start, "input of a step is no longer retained");
         }
