@@ -1,10 +1,11 @@
 //! The visible rows of one view or table: written by its pipeline's publisher, read by anyone at any time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::arrow::datatypes::SchemaRef;
-use headwater_base::Offset;
+use headwater_base::{Offset, PartitionId};
 use headwater_dataflow::delta::Delta;
 use headwater_formats::JsonEncoder;
 use headwater_views::{Layout, ViewError, ViewSnapshot, ViewStore};
@@ -40,7 +41,7 @@ pub struct ViewCell {
 struct Content {
     store: ViewStore,
     step: u64,
-    changelog_next: Offset,
+    changelogs: BTreeMap<PartitionId, Offset>,
     /// Rows added and taken back since the start.
     changed: u64,
 }
@@ -57,8 +58,8 @@ pub struct ViewChanges {
 pub struct Picture {
     pub rows: Arc<ViewSnapshot>,
     pub step: u64,
-    /// Where the view's changelog goes on after these rows (0 when it has none).
-    pub changelog_next: Offset,
+    /// Where each of the view's changelogs goes on after these rows.
+    pub changelogs: BTreeMap<PartitionId, Offset>,
 }
 
 impl ViewChanges {
@@ -81,7 +82,7 @@ impl ViewCell {
         let content = Content {
             store: Self::empty_store(&info),
             step: 0,
-            changelog_next: 0,
+            changelogs: BTreeMap::new(),
             changed: 0,
         };
         let (changes, _) = broadcast::channel(SUBSCRIBER_STEPS_MAX);
@@ -102,8 +103,14 @@ impl ViewCell {
         ViewStore::new(Arc::clone(&info.schema), layout)
     }
 
-    /// Applies what a durable step changed. `forget_us`: rows older than this are let go.
-    pub fn apply(&self, changes: ViewChanges, forget_us: Option<i64>) -> Result<(), ViewError> {
+    /// Applies what a durable step changed. `forget_us`: rows older than this are let go. `changelogs`: where the view's changelogs
+    /// end after the step; seen together with its rows.
+    pub fn apply(
+        &self,
+        changes: ViewChanges,
+        forget_us: Option<i64>,
+        changelogs: &[(PartitionId, Offset)],
+    ) -> Result<(), ViewError> {
         let mut content = self.content.lock();
         for delta in &changes.deltas {
             let adds: Option<Vec<bool>> = delta
@@ -117,6 +124,7 @@ impl ViewCell {
             content.store.retain(column, bound)?;
         }
         content.step = changes.step;
+        content.changelogs.extend(changelogs.iter().copied());
         drop(content);
         if self.changes.receiver_count() > 0 && changes.deltas.iter().any(|delta| !delta.is_empty())
         {
@@ -125,9 +133,9 @@ impl ViewCell {
         Ok(())
     }
 
-    pub fn set_changelog_next(&self, next: Offset) {
-        let mut content = self.content.lock();
-        content.changelog_next = content.changelog_next.max(next);
+    /// Where one of its changelogs ends that has just been found.
+    pub fn set_changelog_end(&self, changelog: PartitionId, end: Offset) {
+        self.content.lock().changelogs.insert(changelog, end);
     }
 
     pub fn picture(&self) -> Picture {
@@ -135,7 +143,7 @@ impl ViewCell {
         Picture {
             rows: content.store.snapshot(),
             step: content.step,
-            changelog_next: content.changelog_next,
+            changelogs: content.changelogs.clone(),
         }
     }
 
@@ -158,19 +166,18 @@ impl ViewCell {
     }
 
     /// Puts other rows in place of these: after a restart.
-    pub fn reset(&self, store: ViewStore, step: u64, changelog_next: Offset) {
+    pub fn reset(&self, store: ViewStore, step: u64) {
         *self.content.lock() = Content {
             store,
             step,
-            changelog_next,
+            changelogs: BTreeMap::new(),
             changed: 0,
         };
     }
 
-    /// Lends the store to whoever writes a snapshot.
-    pub fn with_store<T>(&self, read: impl FnOnce(&ViewStore, Offset) -> T) -> T {
-        let content = self.content.lock();
-        read(&content.store, content.changelog_next)
+    /// Lends the store; not for long, everybody who reads the view waits meanwhile.
+    pub fn with_store<T>(&self, read: impl FnOnce(&ViewStore) -> T) -> T {
+        read(&self.content.lock().store)
     }
 
     pub fn retire(&self) {

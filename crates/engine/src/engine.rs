@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
-use headwater_base::Offset;
 use headwater_connect::{StepLog, TopicInfo};
 use headwater_sql::{Session, SqlError};
 use headwater_views::{AdHoc, AdHocLimits};
@@ -12,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::task::JoinHandle;
 
 use crate::alerts::notify::Notifier;
-use crate::alerts::runner::{AlertTask, AlertView, compact_cursors, read_cursors};
+use crate::alerts::runner::{AlertTask, AlertView, Cursors, compact_cursors, read_cursors};
 use crate::builtin;
 use crate::catalog::{Objects, build, store};
 use crate::cell::ViewCell;
@@ -54,7 +53,7 @@ pub(crate) struct Inner {
     pub changing: tokio::sync::Mutex<()>,
     catalog: TopicInfo,
     cursors: TopicInfo,
-    delivered: Mutex<BTreeMap<String, Offset>>,
+    delivered: Cursors,
 }
 
 pub(crate) struct RunningPipeline {
@@ -111,7 +110,7 @@ impl Engine {
             changing: tokio::sync::Mutex::new(()),
             catalog,
             cursors,
-            delivered: Mutex::new(delivered),
+            delivered: Arc::new(Mutex::new(delivered)),
         };
         let engine = Self {
             inner: Arc::new(inner),
@@ -181,6 +180,22 @@ impl Engine {
             if let Err(error) = self.inner.log.delete_topic(&topic).await {
                 tracing::warn!(topic, %error, "an internal topic stays");
             }
+        }
+        Ok(())
+    }
+
+    /// Starts pipelines that have failed once more, for whoever mended what made them fail.
+    pub(crate) async fn take_up_again(&self, pipeline: &str) -> Result<(), SqlError> {
+        let failed = self
+            .inner
+            .running
+            .lock()
+            .get(pipeline)
+            .is_none_or(|running| running.running.shared.failed());
+        if failed {
+            let objects = self.inner.objects.read().clone();
+            let plans = self.plan_all(&objects).await?;
+            self.run(plans).await;
         }
         Ok(())
     }
@@ -292,9 +307,9 @@ impl Engine {
                 pipeline
                     .alerts
                     .insert(output.name.clone(), Arc::clone(&view));
-                let key = format!("alert:{}", def.name);
                 let task = AlertTask {
-                    name: def.name.clone(),
+                    // Of this topic: an alert that is dropped and created again begins with its first event.
+                    key: format!("alert:{}:{}", def.name, topic.id),
                     log: Arc::clone(&inner.log),
                     events: topic.partition(0),
                     cursors: inner.cursors.partition(0),
@@ -306,7 +321,7 @@ impl Engine {
                     notifier: inner.outside.notifier.clone(),
                     view,
                     now_ms,
-                    delivered: inner.delivered.lock().get(&key).copied().unwrap_or(0),
+                    delivered: Arc::clone(&inner.delivered),
                 };
                 pipeline.tasks.push(tokio::spawn(task.run()));
             }
@@ -399,11 +414,9 @@ fn request(
 /// Internal topics that the objects of a catalog have.
 fn internal_topics(objects: &Objects) -> BTreeSet<String> {
     let pipelines = objects.pipelines();
-    let all = pipelines
+    pipelines
         .iter()
-        .flat_map(|pipeline| build::topics_of(objects, pipeline, 1));
-    all.map(|(name, _)| name)
-        .filter(|name| name.starts_with("__headwater_"))
+        .flat_map(|pipeline| build::own_topics(objects, pipeline))
         .collect()
 }
 

@@ -108,6 +108,8 @@ impl Engine {
             .any(|object| object.action != Action::Unchanged)
         {
             self.change_to(after).await?;
+        } else {
+            self.take_up_again(pipeline).await?;
         }
         Ok(ApplyReport { objects })
     }
@@ -189,7 +191,7 @@ impl Engine {
             .map_or_else(|| name.clone(), |object| object.pipeline.clone());
         let wanted = Wanted {
             defined,
-            pipeline,
+            pipeline: pipeline.clone(),
             file: file.map(str::to_owned),
             replace: false,
         };
@@ -197,7 +199,9 @@ impl Engine {
         let Some(change) = changes.first() else {
             return Ok(StatementResult::default());
         };
-        if change.action != Action::Unchanged {
+        if change.action == Action::Unchanged {
+            self.take_up_again(&pipeline).await?;
+        } else {
             self.change_to(after).await?;
         }
         let done = match change.action {

@@ -15,13 +15,14 @@ use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::error::ViewError;
+use crate::snapshot::ViewSnapshot;
 use crate::store::{CHUNK_ROWS_MAX, Layout, ViewStore};
 
 const MAGIC: &[u8; 4] = b"HWVW";
 const VERSION: u32 = 1;
 
-impl ViewStore {
-    /// Writes all rows.
+impl ViewSnapshot {
+    /// Writes all rows; [`ViewStore::read_from`] makes a view of them again.
     pub fn write_to(&self, out: &mut dyn Write) -> Result<(), ViewError> {
         out.write_all(MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
@@ -30,7 +31,7 @@ impl ViewStore {
         // Chunk borders depend on how the rows came; the bytes must not. So rows are cut anew.
         let mut pending: Vec<RecordBatch> = Vec::new();
         let mut rows = 0;
-        for chunk in &self.chunks {
+        for chunk in self.chunks() {
             let mut batch = with_schema(&schema, chunk.live_batch()?.columns().to_vec())?;
             while rows + batch.num_rows() >= CHUNK_ROWS_MAX {
                 let take = CHUNK_ROWS_MAX - rows;
@@ -44,6 +45,13 @@ impl ViewStore {
         }
         write_part(&mut writer, &schema, &mut pending)?;
         Ok(writer.finish()?)
+    }
+}
+
+impl ViewStore {
+    /// Writes all rows. Others can go on with a store while [`ViewStore::snapshot`] of it is written.
+    pub fn write_to(&self, out: &mut dyn Write) -> Result<(), ViewError> {
+        self.snapshot().write_to(out)
     }
 
     /// Reads what [`ViewStore::write_to`] wrote; the columns must be those of `schema`.

@@ -23,6 +23,10 @@ impl ViewSnapshot {
         }
     }
 
+    pub(crate) fn chunks(&self) -> &[Chunk] {
+        &self.chunks
+    }
+
     /// Without rows.
     pub fn empty(schema: SchemaRef) -> Self {
         Self::new(schema, Vec::new(), 0)

@@ -35,9 +35,13 @@ pub struct AlertView {
     pub last_error: Option<String>,
 }
 
+/// Offset up to which the events of each alert have been delivered.
+pub type Cursors = Arc<Mutex<BTreeMap<String, Offset>>>;
+
 /// What an alert's task works with.
 pub struct AlertTask {
-    pub name: String,
+    /// Names its cursor.
+    pub key: String,
     pub log: Arc<dyn StepLog>,
     pub events: PartitionId,
     pub cursors: PartitionId,
@@ -46,13 +50,13 @@ pub struct AlertTask {
     pub notifier: Option<Arc<dyn Notifier>>,
     pub view: Arc<Mutex<AlertView>>,
     pub now_ms: Arc<dyn Fn() -> i64 + Send + Sync>,
-    /// Offset that was delivered last time.
-    pub delivered: Offset,
+    /// All cursors; outlives the task, which is started anew whenever its pipeline is.
+    pub delivered: Cursors,
 }
 
 impl AlertTask {
     /// Runs for as long as the task is not aborted.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
         let wake = Arc::new(Notify::new());
         let _guard = self
             .log
@@ -70,7 +74,7 @@ impl AlertTask {
                 };
             for (offset, event) in events {
                 self.see(&event, offset);
-                if offset >= self.delivered {
+                if offset >= self.cursor() {
                     self.deliver(&event).await;
                     self.remember(offset + 1).await;
                 }
@@ -102,7 +106,7 @@ impl AlertTask {
         view.undelivered = if self.targets.is_empty() {
             0
         } else {
-            (offset + 1 - self.delivered).max(0)
+            (offset + 1 - self.cursor()).max(0)
         };
     }
 
@@ -124,14 +128,17 @@ impl AlertTask {
         }
     }
 
-    async fn remember(&mut self, delivered: Offset) {
-        self.delivered = delivered;
+    fn cursor(&self) -> Offset {
+        self.delivered.lock().get(&self.key).copied().unwrap_or(0)
+    }
+
+    async fn remember(&self, delivered: Offset) {
+        self.delivered.lock().insert(self.key.clone(), delivered);
         self.view.lock().undelivered = 0;
         let mut appends = Appends::new((self.now_ms)());
-        let key = format!("alert:{}", self.name);
         appends.push(
             self.cursors,
-            Some(key.as_bytes()),
+            Some(self.key.as_bytes()),
             Some(delivered.to_string().as_bytes()),
         );
         let step = Step {

@@ -64,6 +64,9 @@ pub struct AlertState {
 /// What is the same for every event of an alert.
 pub struct Announce<'a> {
     pub alert: &'a str,
+    /// Id of the alert's topic: another one whenever the alert is created.
+    pub topic: &'a str,
+    pub step: u64,
     pub severity: &'a str,
     pub generation: u64,
     pub at_ms: i64,
@@ -183,7 +186,10 @@ impl AlertState {
             key: object(key),
             row,
             at_ms: about.at_ms,
-            idempotency_key: format!("{}-{}-{}", about.alert, about.generation, self.seq),
+            idempotency_key: format!(
+                "{}-{}-{}-{}-{}",
+                about.alert, about.topic, about.generation, about.step, self.seq
+            ),
         })
     }
 }
@@ -212,6 +218,8 @@ mod tests {
     fn about(watermark_us: i64, catching_up: bool) -> Announce<'static> {
         Announce {
             alert: "a",
+            topic: "t",
+            step: 1,
             severity: "page",
             generation: 1,
             at_ms: 5,

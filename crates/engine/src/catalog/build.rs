@@ -17,7 +17,10 @@ const IDLE_MS_NEVER: i64 = i64::MAX / 4;
 
 /// Topics that a pipeline reads or writes: `(name, partitions when it is made)`.
 pub fn topics_of(objects: &Objects, pipeline: &str, partitions: i32) -> Vec<(String, i32)> {
-    let mut topics = Vec::new();
+    let mut topics: Vec<(String, i32)> = own_topics(objects, pipeline)
+        .into_iter()
+        .map(|topic| (topic, 1))
+        .collect();
     for object in objects
         .of_pipeline(pipeline)
         .flat_map(|object| objects.closure(&object.name))
@@ -25,21 +28,29 @@ pub fn topics_of(objects: &Objects, pipeline: &str, partitions: i32) -> Vec<(Str
         match &object.definition {
             Definition::Source(source) => topics.push((source.topic.clone(), partitions)),
             Definition::Table(table) => topics.push((table.topic.clone(), partitions)),
-            Definition::Sink(sink) if object.pipeline == pipeline => {
-                match sink.connector.as_str() {
-                    "topic" => topics.push((sink_topic(sink), sink_partitions(sink, partitions))),
-                    _ => topics.push((changelog_topic(&sink.name), 1)),
-                }
-            }
-            Definition::Alert(alert) if object.pipeline == pipeline => {
-                topics.push((alert_topic(&alert.name), 1))
+            Definition::Sink(sink) if object.pipeline == pipeline && sink.connector == "topic" => {
+                topics.push((sink_topic(sink), sink_partitions(sink, partitions)))
             }
             _ => {}
         }
     }
-    topics.push((steps_topic(pipeline), 1));
     topics.sort();
     topics.dedup_by(|a, b| a.0 == b.0);
+    topics
+}
+
+/// Topics that nobody but the pipeline itself has to do with; they come and go with its objects.
+pub fn own_topics(objects: &Objects, pipeline: &str) -> Vec<String> {
+    let mut topics = vec![steps_topic(pipeline)];
+    for object in objects.of_pipeline(pipeline) {
+        match &object.definition {
+            Definition::Sink(sink) if sink.connector != "topic" => {
+                topics.push(changelog_topic(&sink.name))
+            }
+            Definition::Alert(alert) => topics.push(alert_topic(&alert.name)),
+            _ => {}
+        }
+    }
     topics
 }
 
@@ -363,6 +374,14 @@ pub fn check_sink(objects: &Objects, sink: &SinkDef) -> Result<(), SqlError> {
         );
     }
     if sink.connector == "topic" {
+        let topic = sink_topic(sink);
+        if topic.starts_with("__") || topic == crate::builtin::DEAD_LETTERS_TOPIC {
+            let message = format!(
+                "sink {}: {topic} is a topic of the database itself",
+                sink.name
+            );
+            return Err(SqlError::new(message).hint("choose another topic: WITH (topic = '...')"));
+        }
         record_key(
             sink,
             &relation.schema,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use headwater_sql::ast::Query;
 use headwater_sql::model::{Catalog, Definition, Relation};
-use headwater_sql::{Defined, PlannedView, Planner, SqlError};
+use headwater_sql::{Defined, PlannedView, Planner, SqlError, query_names};
 
 use crate::builtin;
 
@@ -24,6 +24,8 @@ pub struct Object {
     pub file: Option<String>,
     pub definition: Definition,
     pub query: Option<Query>,
+    /// Names of the relations that it reads.
+    pub reads: Vec<String>,
     pub variables: Vec<String>,
     /// For views and alerts: what the query gives.
     pub planned: Option<Relation>,
@@ -31,6 +33,11 @@ pub struct Object {
 
 impl Object {
     pub fn new(defined: Defined, pipeline: &str, file: Option<&str>) -> Self {
+        let reads = match (&defined.definition, &defined.query) {
+            (Definition::Sink(sink), _) => vec![sink.from.clone()],
+            (_, Some(query)) => query_names(query),
+            (_, None) => Vec::new(),
+        };
         Self {
             name: defined.definition.name().to_owned(),
             pipeline: pipeline.to_owned(),
@@ -38,6 +45,7 @@ impl Object {
             file: file.map(str::to_owned),
             definition: defined.definition,
             query: defined.query,
+            reads,
             variables: defined.variables,
             planned: None,
         }
@@ -157,7 +165,7 @@ impl Objects {
         }
     }
 
-    /// Everything that an object's meaning depends on, itself included: names that its text mentions, and theirs.
+    /// Everything that an object's meaning depends on, itself included: the relations that its query reads, and theirs.
     pub fn closure(&self, name: &str) -> Vec<&Arc<Object>> {
         let mut found: BTreeMap<&str, &Arc<Object>> = BTreeMap::new();
         let mut todo = vec![name];
@@ -168,13 +176,7 @@ impl Objects {
             if found.insert(name, object).is_some() {
                 continue;
             }
-            let words: std::collections::HashSet<&str> = words(&object.text).collect();
-            todo.extend(
-                self.by_name
-                    .keys()
-                    .map(String::as_str)
-                    .filter(|other| words.contains(*other)),
-            );
+            todo.extend(object.reads.iter().map(String::as_str));
         }
         found.into_values().collect()
     }

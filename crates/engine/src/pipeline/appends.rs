@@ -12,6 +12,7 @@ const BATCH_BYTES: usize = 512 * 1024;
 /// See the module's description.
 pub struct Appends {
     timestamp_ms: i64,
+    bytes: usize,
     open: BTreeMap<PartitionId, BatchBuilder>,
     closed: Vec<(PartitionId, Bytes)>,
 }
@@ -20,13 +21,20 @@ impl Appends {
     pub fn new(timestamp_ms: i64) -> Self {
         Self {
             timestamp_ms,
+            bytes: 0,
             open: BTreeMap::new(),
             closed: Vec::new(),
         }
     }
 
+    /// Bytes of all keys and values so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub fn push(&mut self, partition: PartitionId, key: Option<&[u8]>, value: Option<&[u8]>) {
         let size = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        self.bytes += size;
         let full =
             |batch: &BatchBuilder| !batch.is_empty() && batch.size_bytes() + size > BATCH_BYTES;
         if self.open.get(&partition).is_some_and(full)

@@ -3,7 +3,7 @@
 //! Deterministic: the same steps give the same state and results. Knows no clock, log or thread of its own choosing; reading,
 //! writing and waiting are the runner's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use headwater_dataflow::Dataflow;
@@ -12,7 +12,8 @@ use headwater_dataflow::operator::{ErrorAt, LateRow, StepContext};
 
 use headwater_sql::StepClock;
 
-use super::decode::{DeadRecord, InputDecoder, find_record};
+use super::dead::{DeadRecord, Raw, fill_in};
+use super::decode::InputDecoder;
 use super::input::{Partition, Taken};
 use super::plan::{OutputKind, PipelinePlan, RelationId};
 use super::record::{Position, StepRecord};
@@ -114,10 +115,15 @@ impl Core {
         };
         self.take_in(taken, now_us, &mut out)?;
         self.advance_time(record);
-        self.run_flows(taken, now_us, &mut out)?;
+        self.run_flows(now_us, &mut out)?;
         self.run_alerts(record, &mut out)?;
         self.retain(&mut out)?;
         self.step = record.step;
+        // A record is in one step only, so once a step is once for good: several windows or views may fail on it.
+        let mut told = HashSet::new();
+        out.dead
+            .retain(|(input, dead)| told.insert((*input, dead.partition, dead.offset)));
+        fill_in(taken, &mut out.dead);
         for (input, _) in &out.dead {
             self.inputs[*input].dead += 1;
             self.counters.dead_letters += 1;
@@ -232,12 +238,7 @@ impl Core {
         }
     }
 
-    fn run_flows(
-        &mut self,
-        taken: &[Taken],
-        now_us: i64,
-        out: &mut StepOutput,
-    ) -> Result<(), StepFailure> {
+    fn run_flows(&mut self, now_us: i64, out: &mut StepOutput) -> Result<(), StepFailure> {
         let inputs = self.plan.inputs.len();
         let rows: usize = out.relations.iter().flatten().map(Delta::len).sum();
         let threads = if rows >= self.parallel_rows_min {
@@ -257,18 +258,12 @@ impl Core {
                 .iter()
                 .map(|d| d.len() as u64)
                 .sum::<u64>();
-            self.note_errors(flow, context, taken, out);
+            self.note_errors(flow, context, out);
         }
         Ok(())
     }
 
-    fn note_errors(
-        &mut self,
-        flow: usize,
-        context: StepContext,
-        taken: &[Taken],
-        out: &mut StepOutput,
-    ) {
+    fn note_errors(&mut self, flow: usize, context: StepContext, out: &mut StepOutput) {
         let view = &self.plan.flows[flow].name;
         for error in context.errors {
             match error.at {
@@ -277,24 +272,13 @@ impl Core {
                     partition,
                     offset,
                 } => {
-                    let same = |t: &&Taken| {
-                        t.range.input == source
-                            && t.range.partition == partition
-                            && offset < t.range.next
-                            && offset >= t.range.from
-                    };
-                    let (key, value) = taken
-                        .iter()
-                        .find(same)
-                        .map_or((None, None), |t| find_record(t, offset));
                     let operator = format!("{view}/{}", error.operator);
                     let dead = DeadRecord {
                         partition,
                         offset,
                         operator,
                         error: error.message,
-                        key,
-                        value,
+                        record: Raw::InBatch,
                     };
                     out.dead.push((source as usize, dead));
                 }
@@ -323,10 +307,10 @@ impl Core {
         let plan = Arc::clone(&self.plan);
         for (index, output) in plan.outputs.iter().enumerate() {
             let OutputKind::Alert {
+                topic,
                 def,
                 key,
                 window_end,
-                ..
             } = &output.kind
             else {
                 continue;
@@ -338,6 +322,8 @@ impl Core {
             state.apply(changes);
             let events = state.announce(&Announce {
                 alert: &output.name,
+                topic: &topic.id.to_string(),
+                step: record.step,
                 severity: &def.severity,
                 generation: self.generation,
                 at_ms: record.clock_ms,

@@ -14,20 +14,10 @@ use headwater_dataflow::operator::{ErrorAt, StepContext};
 use headwater_formats::{Decoder, TableDecoder};
 use headwater_views::RowKeys;
 
+use super::dead::{DeadRecord, Raw};
 use super::input::Taken;
 use super::table::{RecordAt, Upsert};
 use super::watermark;
-
-/// A record that could not be taken in.
-#[derive(Clone, Debug)]
-pub struct DeadRecord {
-    pub partition: i32,
-    pub offset: i64,
-    pub operator: String,
-    pub error: String,
-    pub key: Option<Bytes>,
-    pub value: Option<Bytes>,
-}
 
 /// Turns the records of one input into rows. Kept from step to step; holds no state that outlives one.
 pub struct InputDecoder {
@@ -133,7 +123,7 @@ impl InputDecoder {
             kinds: None,
             origin: Some(origin),
         };
-        let delta = self.compute(delta, taken, now_us, dead)?;
+        let delta = self.compute(delta, now_us, dead)?;
         self.with_watermarks(delta, start_watermark)
     }
 
@@ -185,7 +175,6 @@ impl InputDecoder {
                 kinds: None,
                 origin: Some(origin),
             },
-            taken,
             now_us,
             dead,
         )?;
@@ -219,7 +208,6 @@ impl InputDecoder {
     fn compute(
         &mut self,
         delta: Delta,
-        taken: &Taken,
         now_us: i64,
         dead: &mut Vec<DeadRecord>,
     ) -> Result<Delta, String> {
@@ -244,14 +232,12 @@ impl InputDecoder {
                 partition, offset, ..
             } = error.at
             {
-                let (key, value) = find_record(taken, offset);
                 dead.push(DeadRecord {
                     partition,
                     offset,
                     operator: "columns".into(),
                     error: error.message,
-                    key,
-                    value,
+                    record: Raw::InBatch,
                 });
             }
         }
@@ -319,13 +305,13 @@ fn each_record(
                 Ok(record) => {
                     if let Err(error) = take(&record) {
                         let copy = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
+                        let (key, value) = (copy(record.key), copy(record.value));
                         dead.push(DeadRecord {
                             partition: taken.range.partition,
                             offset: record.offset,
                             operator: "decode".into(),
                             error,
-                            key: copy(record.key),
-                            value: copy(record.value),
+                            record: Raw::Known { key, value },
                         });
                     }
                 }
@@ -346,26 +332,9 @@ fn unreadable(taken: &Taken, offset: i64, error: &str) -> DeadRecord {
         offset,
         operator: "decode".into(),
         error,
-        key: None,
-        value: None,
+        record: Raw::Known {
+            key: None,
+            value: None,
+        },
     }
-}
-
-/// Key and value of a record, read again.
-pub fn find_record(taken: &Taken, offset: i64) -> (Option<Bytes>, Option<Bytes>) {
-    for batch in &taken.batches {
-        if offset < super::input::base_offset(batch) || offset > super::input::last_offset(batch) {
-            continue;
-        }
-        let Ok(records) = headwater_record::records(batch) else {
-            continue;
-        };
-        if let Some(record) = records
-            .filter_map(Result::ok)
-            .find(|record| record.offset == offset)
-        {
-            return (record.key, record.value);
-        }
-    }
-    (None, None)
 }

@@ -1,13 +1,15 @@
 //! One pipeline: what it is (`plan`), what arrives (`input`, `decode`, `watermark`, `table`), its state and step (`core`, `flows`,
-//! `conditions`), what leaves (`output`, `net`, `appends`), its two threads (`run`, `publish`), and how it comes back (`record`,
+//! `conditions`), what leaves (`output`, `dead`, `net`, `appends`), its two threads (`run` with `seed` and `housekeeping`, `publish`), and how it comes back (`record`,
 //! `snapshot`, `persist`, `recover`, `start`).
 
 pub mod appends;
 pub mod conditions;
 pub mod core;
+pub mod dead;
 pub mod decode;
 pub mod figures;
 pub mod flows;
+pub mod housekeeping;
 pub mod input;
 pub mod net;
 pub mod output;
@@ -17,6 +19,7 @@ pub mod publish;
 pub mod record;
 pub mod recover;
 pub mod run;
+pub mod seed;
 pub mod shared;
 pub mod snapshot;
 pub mod start;

@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 
 use super::appends::Appends;
 use super::core::StepOutput;
-use super::decode::DeadRecord;
+use super::dead;
 use super::net::{At, Net, net};
 use super::plan::{OutputKind, PipelinePlan, RecordKey};
-use crate::base64;
 
 /// Topics that every pipeline writes to.
 #[derive(Clone, Debug)]
@@ -52,13 +51,8 @@ pub fn write(
             appends.push(topic.partition(0), Some(key.as_bytes()), Some(&value));
         }
     }
-    for (input, dead) in &out.dead {
-        let value = dead_letter(plan, *input, dead, stamp);
-        appends.push(
-            topics.dead_letters.partition(0),
-            None,
-            Some(value.to_string().as_bytes()),
-        );
+    for letter in dead::letters(plan, &out.dead, stamp) {
+        appends.push(topics.dead_letters.partition(0), None, Some(&letter));
     }
     write_late(plan, topics, out, stamp, appends)
 }
@@ -235,31 +229,6 @@ impl Bound<'_> {
         keys[at.delta].write_object(at.row, into);
         true
     }
-}
-
-fn dead_letter(plan: &PipelinePlan, input: usize, dead: &DeadRecord, stamp: StepStamp) -> Value {
-    let raw = |bytes: &Option<bytes::Bytes>| {
-        let text = bytes
-            .as_ref()
-            .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        (text, bytes.as_ref().map(|bytes| base64::encode(bytes)))
-    };
-    let (key_text, key_base64) = raw(&dead.key);
-    let (value_text, value_base64) = raw(&dead.value);
-    json!({
-        "time": stamp.clock_ms,
-        "pipeline": plan.name,
-        "operator": dead.operator,
-        "source": plan.inputs[input].name,
-        "error": dead.error,
-        "topic": plan.inputs[input].topic.name,
-        "partition": dead.partition,
-        "offset": dead.offset,
-        "key_text": key_text,
-        "key_base64": key_base64,
-        "value_text": value_text,
-        "value_base64": value_base64,
-    })
 }
 
 fn write_late(

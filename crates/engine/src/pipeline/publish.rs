@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
 
-use headwater_base::Offset;
+use headwater_base::{Offset, PartitionId};
 use headwater_connect::step_log::DurableStep;
 use headwater_dataflow::delta::Delta;
+use headwater_views::ViewSnapshot;
 
 use super::core::Counters;
 use super::record::Range;
@@ -41,8 +42,8 @@ pub struct Published {
     /// Changes by relation, for those that are kept.
     pub changes: Vec<(usize, Vec<Delta>)>,
     pub forget: Vec<(usize, i64)>,
-    /// Ends of changelogs by relation.
-    pub changelogs: Vec<(usize, Offset)>,
+    /// Ends of the changelogs that were written, by relation.
+    pub changelogs: Vec<(usize, PartitionId, Offset)>,
     pub counters: Counters,
     pub watermark: Option<i64>,
 }
@@ -97,13 +98,10 @@ fn step_visible(shared: &Shared, mut step: Published) -> Result<(), String> {
             at_ms: step.clock_ms,
             deltas,
         };
-        cell.apply(changes, forget(relation))
+        let changelogs = step.changelogs.iter().filter(|(of, ..)| *of == relation);
+        let ends: Vec<_> = changelogs.map(|(_, log, end)| (*log, *end)).collect();
+        cell.apply(changes, forget(relation), &ends)
             .map_err(|error| error.to_string())?;
-    }
-    for (relation, next) in step.changelogs {
-        if let Some(cell) = &shared.cells[relation] {
-            cell.set_changelog_next(next);
-        }
     }
     {
         let mut visible = shared.visible.lock();
@@ -122,21 +120,25 @@ fn begin_snapshot(
     id: SnapshotId,
     core: Vec<u8>,
 ) -> Option<JoinHandle<()>> {
-    let body = match body(shared, core) {
-        Ok(body) => body,
-        Err(error) => {
-            tracing::warn!(pipeline = shared.plan.name, %error, "no snapshot taken");
-            return None;
-        }
-    };
+    let views: Vec<View> = shared
+        .cells
+        .iter()
+        .flatten()
+        .map(|cell| (cell.info.name.clone(), cell.picture().rows))
+        .collect();
     let (shared, snapshots) = (Arc::clone(shared), snapshots.clone());
-    let write = move || match snapshots.write(&id, &body) {
-        Ok(bytes) => {
-            shared.snapshot_bytes.store(bytes, Ordering::Release);
-            let oldest = snapshots.oldest_kept_step(id.generation).unwrap_or(0);
-            shared.trim_step.store(oldest, Ordering::Release);
+    let write = move || {
+        let written = body(core, views).and_then(|body| snapshots.write(&id, &body));
+        match written {
+            Ok(bytes) => {
+                shared.snapshot_bytes.store(bytes, Ordering::Release);
+                let oldest = snapshots.oldest_kept_step(id.generation).unwrap_or(0);
+                shared.trim_step.store(oldest, Ordering::Release);
+            }
+            Err(error) => {
+                tracing::warn!(pipeline = shared.plan.name, %error, "no snapshot written")
+            }
         }
-        Err(error) => tracing::warn!(pipeline = shared.plan.name, %error, "no snapshot written"),
     };
     std::thread::Builder::new()
         .name("snapshot".to_owned())
@@ -144,22 +146,19 @@ fn begin_snapshot(
         .ok()
 }
 
-/// Layout: state of the operators, number of views, then each view's name, changelog end and rows.
-fn body(shared: &Shared, core: Vec<u8>) -> std::io::Result<Vec<u8>> {
+type View = (String, Arc<ViewSnapshot>);
+
+/// Layout: state of the operators, number of views, then each view's name and rows.
+fn body(core: Vec<u8>, views: Vec<View>) -> std::io::Result<Vec<u8>> {
     let mut out = Vec::with_capacity(core.len() * 2);
     codec::put_bytes(&mut out, &core)?;
-    let kept: Vec<_> = shared.cells.iter().flatten().collect();
-    codec::put_u64(&mut out, kept.len() as u64)?;
-    for cell in kept {
-        let (rows, next) = cell
-            .with_store(|store, next| {
-                let mut rows = Vec::new();
-                store.write_to(&mut rows).map(|()| (rows, next))
-            })
-            .map_err(std::io::Error::other)?;
-        codec::put_bytes(&mut out, cell.info.name.as_bytes())?;
-        codec::put_i64(&mut out, next)?;
-        codec::put_bytes(&mut out, &rows)?;
+    drop(core);
+    codec::put_u64(&mut out, views.len() as u64)?;
+    for (name, rows) in views {
+        let mut bytes = Vec::new();
+        rows.write_to(&mut bytes).map_err(std::io::Error::other)?;
+        codec::put_bytes(&mut out, name.as_bytes())?;
+        codec::put_bytes(&mut out, &bytes)?;
     }
     Ok(out)
 }

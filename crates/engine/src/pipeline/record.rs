@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::seed::Seeding;
+
 /// Version of the records' layout. A record of another version ends the replay: the pipeline is rebuilt from its input.
 pub const STEP_RECORD_VERSION: u16 = 1;
 
@@ -48,6 +50,9 @@ pub struct StepRecord {
     pub positions: Option<Vec<Position>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genesis: Option<Genesis>,
+    /// Outputs that have still to get what their views held when the generation began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seeding: Option<Seeding>,
 }
 
 /// How a generation begins.
@@ -66,8 +71,11 @@ pub struct Genesis {
     pub until: Vec<Position>,
     /// The generation and step whose snapshot holds exactly the state at `until`, when the flows did not change.
     pub inherits: Option<(u64, u64)>,
-    /// Outputs that are new: they get the whole content of their view in the first step.
+    /// Outputs that are new: they get the whole content of their view in the first steps.
     pub seeds: Vec<String>,
+    /// Rows of the first of `seeds` that the generation before has written.
+    #[serde(default)]
+    pub seeded_rows: u64,
 }
 
 impl StepRecord {
@@ -108,6 +116,10 @@ mod tests {
             genesis: Some(Genesis {
                 seeds: vec!["s".into()],
                 ..Genesis::default()
+            }),
+            seeding: Some(Seeding {
+                outputs: vec!["s".into()],
+                rows: 3,
             }),
         };
         assert_eq!(StepRecord::decode(&record.encode()), Some(record.clone()));

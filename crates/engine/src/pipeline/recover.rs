@@ -10,6 +10,7 @@ use super::core::{Core, StepFailure};
 use super::input::{self, Taken};
 use super::plan::PipelinePlan;
 use super::record::{Genesis, Position, STEP_RECORD_VERSION, StepRecord};
+use super::seed;
 use super::shared::Shared;
 
 /// Pause before a commit that the log refused is tried again.
@@ -107,8 +108,12 @@ impl History {
             .collect()
     }
 
-    pub fn last_step(&self) -> u64 {
-        self.steps.last().map_or(0, |(_, step)| step.step)
+    /// The generation and step whose snapshot holds the state after the last recorded step.
+    fn state(&self) -> Option<(u64, u64)> {
+        match self.steps.last() {
+            Some((_, step)) => Some((self.generation, step.step)),
+            None => self.genesis.inherits,
+        }
     }
 }
 
@@ -139,6 +144,7 @@ pub fn next_generation(
         base: start,
         inherits: None,
         seeds: Vec::new(),
+        seeded_rows: 0,
     };
     let Some(before) = before else {
         return Some(fresh);
@@ -148,20 +154,45 @@ pub fn next_generation(
     if same_flows && old.outputs == outputs {
         return None;
     }
-    let seeds = outputs
-        .iter()
-        .filter(|output| !old.outputs.contains(output))
-        .map(|(name, _)| name.clone())
-        .collect();
+    let (seeds, seeded_rows) = seeds_of(&outputs, before, same_flows);
     let (base, until) = carried(&fresh, before, same_flows);
-    let inherits = same_flows.then(|| (before.generation, before.last_step()));
+    let inherits = same_flows.then(|| before.state());
     Some(Genesis {
         base,
         until,
-        inherits,
+        inherits: inherits.flatten(),
         seeds,
+        seeded_rows,
         ..fresh
     })
+}
+
+/// Outputs that are new, and those that the generation before did not come to the end of.
+fn seeds_of(
+    outputs: &[(String, String)],
+    before: &History,
+    same_flows: bool,
+) -> (Vec<String>, u64) {
+    let left = seed::unfinished(&before.genesis, before.steps.last().map(|(_, step)| step));
+    let is_new = |output: &&(String, String)| !before.genesis.outputs.contains(output);
+    let goes_on = |name: &String| {
+        let output = outputs.iter().find(|(known, _)| known == name);
+        output.is_some_and(|output| !is_new(&output))
+    };
+    let mut seeds: Vec<String> = left
+        .outputs
+        .iter()
+        .filter(|n| goes_on(n))
+        .cloned()
+        .collect();
+    let rows = if same_flows && seeds.first() == left.outputs.first() {
+        left.rows
+    } else {
+        0
+    };
+    let new = outputs.iter().filter(is_new).map(|(name, _)| name.clone());
+    seeds.extend(new);
+    (seeds, rows)
 }
 
 pub fn input_identity(input: &super::plan::InputPlan) -> String {
@@ -224,6 +255,7 @@ pub fn begin(
         ranges: Vec::new(),
         positions: Some(genesis.until.clone()),
         genesis: Some(genesis.clone()),
+        seeding: None,
     };
     let mut appends = super::appends::Appends::new(clock_ms);
     appends.push(steps, None, Some(&record.encode()));
@@ -277,6 +309,7 @@ pub fn silent(core: &Core, clock_ms: i64) -> StepRecord {
         ranges: Vec::new(),
         positions: None,
         genesis: None,
+        seeding: None,
     }
 }
 

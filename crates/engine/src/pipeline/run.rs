@@ -14,18 +14,17 @@ use super::appends::Appends;
 use super::core::{Core, StepFailure, StepOutput};
 use super::input::{self, Partition, Slot, Taken};
 use super::output::{self, SharedTopics, StepStamp};
+use super::persist;
 use super::publish::{Publish, Published};
 use super::record::{Genesis, STEP_RECORD_VERSION, StepRecord};
+use super::seed::Seeds;
 use super::shared::Shared;
 use super::snapshot::SnapshotId;
-use super::{figures, persist};
 use crate::config::EngineConfig;
 use crate::status::PipelineState;
 
-/// How often a pipeline without input looks after itself.
-const HOUSEKEEPING: Duration = Duration::from_millis(500);
 /// Pause before a commit that the log refused is tried again, and between looks at the memory.
-const RETRY_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Late rows that are kept for queries.
 const LATE_ROWS_KEPT: Offset = 100_000;
 
@@ -41,7 +40,7 @@ pub struct Runner {
     /// Ends of the partitions when the pipeline started: up to there it catches up.
     pub catch_up: Vec<(u32, i32, Offset)>,
     /// Outputs that still get what is in their views already.
-    pub seeds: Vec<String>,
+    pub seeds: Seeds,
     pub genesis: Genesis,
     pub book: Bookkeeping,
 }
@@ -89,13 +88,18 @@ impl Runner {
         self.show_state();
         while !self.shared.stopping() {
             self.look_after_itself()?;
-            let taken = self.take()?;
             let now_ms = self.config.clock.now_ms();
+            if !self.seeds.is_done() {
+                // On their own, so that nothing newer than what the view holds goes ahead of it.
+                let idle = self.flagged_idle();
+                self.step(now_ms, idle, false, Vec::new())?;
+                continue;
+            }
+            let taken = self.take()?;
             let idle = self.idle(now_ms);
             let ended = self.end_reached();
-            let due =
-                !taken.is_empty() || !self.seeds.is_empty() || ended || self.idle_matters(&idle);
-            if due || self.caught_up_now() {
+            let caught_up = self.caught_up_now();
+            if !taken.is_empty() || ended || caught_up || self.idle_matters(&idle) {
                 self.step(now_ms, idle, ended, taken)?;
             } else {
                 let pause = self.pause(now_ms);
@@ -210,6 +214,7 @@ impl Runner {
             ranges: taken.iter().map(|taken| taken.range).collect(),
             positions: None,
             genesis: None,
+            seeding: None,
         };
         let out = self.core.run(&record, &taken)?;
         let snapshot = self.snapshot_due(&taken);
@@ -222,9 +227,10 @@ impl Runner {
             step: record.step,
         };
         let mut appends = Appends::new(now_ms);
+        self.seed(stamp, &mut appends)?;
+        record.seeding = self.seeds.rest();
         output::write(&self.core.plan, &self.topics, &out, stamp, &mut appends)
             .map_err(StepFailure)?;
-        self.seed(stamp, &mut appends)?;
         appends.push(self.steps, None, Some(&record.encode()));
         let appends = appends.finish();
         let partitions: Vec<PartitionId> =
@@ -248,35 +254,6 @@ impl Runner {
         self.publish(&record, out, &ends, Some(durable))?;
         if snapshot {
             self.snapshot()?;
-        }
-        Ok(())
-    }
-
-    /// New outputs get what their views hold already, as part of the first step.
-    fn seed(&mut self, stamp: StepStamp, appends: &mut Appends) -> Result<(), StepFailure> {
-        for name in std::mem::take(&mut self.seeds) {
-            self.barrier();
-            let plan = Arc::clone(&self.core.plan);
-            let Some(output) = plan.outputs.iter().find(|output| output.name == name) else {
-                continue;
-            };
-            // A sink outside the log starts from a snapshot of the view instead.
-            let (super::plan::OutputKind::Topic { .. }, Some(cell)) =
-                (&output.kind, &self.shared.cells[output.relation])
-            else {
-                continue;
-            };
-            let rows: Result<Vec<_>, _> = cell.picture().rows.batches().collect();
-            let deltas = output::as_inserts(rows.map_err(failure)?);
-            output::write_rows(
-                &plan,
-                output.relation,
-                &output.kind,
-                &deltas,
-                stamp,
-                appends,
-            )
-            .map_err(StepFailure)?;
         }
         Ok(())
     }
@@ -422,6 +399,7 @@ impl Runner {
                 ranges: Vec::new(),
                 positions: Some(self.core.positions()),
                 genesis: Some(self.genesis.clone()),
+                seeding: self.seeds.rest(),
             };
             if let Err(error) = self.last_step(&record) {
                 tracing::warn!(pipeline = self.core.plan.name, %error, "no snapshot at the end");
@@ -459,114 +437,12 @@ impl Runner {
         };
         self.core.inputs.iter().enumerate().flat_map(each).collect()
     }
-
-    fn look_after_itself(&mut self) -> Result<(), StepFailure> {
-        if self.book.looked_after.elapsed() < HOUSEKEEPING {
-            return Ok(());
-        }
-        self.look_at_topics()?;
-        figures::refresh(&self.core, &self.shared, &mut self.book);
-        let mut paused = false;
-        while let Some(reason) = self
-            .shared
-            .account(self.core.state_bytes() + self.shared.cell_bytes())
-        {
-            if self.shared.stopping() {
-                return Ok(());
-            }
-            paused = true;
-            self.shared.set_state(PipelineState::Paused(reason));
-            std::thread::sleep(RETRY_PAUSE);
-        }
-        if paused {
-            self.show_state();
-        }
-        Ok(())
-    }
-
-    /// Topics may grow, or be deleted and made anew.
-    fn look_at_topics(&mut self) -> Result<(), StepFailure> {
-        let plan = Arc::clone(&self.core.plan);
-        let mut grown = false;
-        for (input, plan) in self.core.inputs.iter_mut().zip(&plan.inputs) {
-            let Some(topic) = self.log.topic(&plan.topic.name) else {
-                return Err(StepFailure(format!(
-                    "its topic {} has been deleted",
-                    plan.topic.name
-                )));
-            };
-            if topic.id != plan.topic.id {
-                return Err(StepFailure(format!(
-                    "its topic {} has been made anew",
-                    plan.topic.name
-                )));
-            }
-            for index in i32::try_from(input.partitions.len()).unwrap_or(i32::MAX)..topic.partitions
-            {
-                input.partitions.push(Partition::new(&topic, index, 0));
-                grown = true;
-            }
-        }
-        if grown {
-            self.watch_inputs();
-        }
-        Ok(())
-    }
-
-    fn watch_inputs(&mut self) {
-        let partitions: Vec<PartitionId> = self
-            .core
-            .inputs
-            .iter()
-            .flat_map(|input| input.partitions.iter().map(|p| p.id))
-            .collect();
-        let wake = Arc::clone(&self.shared.wake);
-        self.book.guards = vec![self.log.register(&partitions, Visibility::InFlight, wake)];
-    }
-
-    fn show_state(&self) {
-        let caught_up = self.catch_up.is_empty();
-        self.shared.set_state(if caught_up {
-            PipelineState::Running
-        } else {
-            PipelineState::CatchingUp
-        });
-    }
-
-    fn pause(&self, now_ms: i64) -> Duration {
-        let mut pause = HOUSEKEEPING;
-        for (input, plan) in self
-            .core
-            .inputs
-            .iter()
-            .zip(&self.core.plan.inputs)
-            .filter(|(_, p)| p.has_watermark)
-        {
-            for partition in input.partitions.iter().filter(|partition| !partition.idle) {
-                let Some(since) = partition.quiet_since_ms else {
-                    continue;
-                };
-                let left = (since + plan.idle_ms - now_ms).max(1).unsigned_abs();
-                pause = pause.min(Duration::from_millis(left));
-            }
-        }
-        pause
-    }
-}
-
-fn is_idle(partition: &mut Partition, idle_ms: i64, now_ms: i64) -> bool {
-    if partition.next < partition.end {
-        partition.quiet_since_ms = None;
-        return false;
-    }
-    let since = *partition.quiet_since_ms.get_or_insert(now_ms);
-    partition.idle || now_ms - since >= idle_ms
 }
 
 fn changelog_ends(
     plan: &super::plan::PipelinePlan,
     ends: &[(PartitionId, Offset)],
-) -> Vec<(usize, Offset)> {
+) -> Vec<(usize, PartitionId, Offset)> {
     let changelogs = plan.outputs.iter().filter_map(|output| match &output.kind {
         super::plan::OutputKind::Changelog { topic, .. } => {
             Some((output.relation, topic.partition(0)))
@@ -580,7 +456,7 @@ fn changelog_ends(
             .max()
     };
     changelogs
-        .filter_map(|(relation, partition)| Some((relation, end(partition)?)))
+        .filter_map(|(relation, partition)| Some((relation, partition, end(partition)?)))
         .collect()
 }
 
@@ -617,4 +493,13 @@ pub fn reached(core: &Core, ends: &[(u32, i32, Offset)]) -> bool {
 
 fn failure(error: impl std::fmt::Display) -> StepFailure {
     StepFailure(error.to_string())
+}
+
+fn is_idle(partition: &mut Partition, idle_ms: i64, now_ms: i64) -> bool {
+    if partition.next < partition.end {
+        partition.quiet_since_ms = None;
+        return false;
+    }
+    let since = *partition.quiet_since_ms.get_or_insert(now_ms);
+    partition.idle || now_ms - since >= idle_ms
 }

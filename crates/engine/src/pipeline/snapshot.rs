@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use crate::codec::{corrupt, get_bytes, get_u64, put_bytes, put_u64};
 
 /// Version of the layout of the file and of everything in the body that is the engine's own.
-pub const SNAPSHOT_VERSION: u8 = 1;
+pub const SNAPSHOT_VERSION: u8 = 2;
 const MAGIC: &[u8; 7] = b"HWSNAP\0";
 const KEPT: usize = 2;
+/// One snapshot of a pipeline is written at a time.
+const TEMPORARY: &str = "next.tmp";
 
 /// What a snapshot is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,16 +55,31 @@ impl SnapshotDir {
         fs::create_dir_all(&self.dir)?;
         let bytes = encode(id, body)?;
         let name = format!("{:020}-{:020}.snap", id.generation, id.step);
-        let temporary = self.dir.join(format!("{name}.tmp"));
-        let mut file = File::create(&temporary)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, self.dir.join(name))?;
+        let temporary = self.dir.join(TEMPORARY);
+        let done = write_synced(&temporary, &bytes)
+            .and_then(|()| fs::rename(&temporary, self.dir.join(name)));
+        if let Err(error) = done {
+            // On a full disk the half of it would take the room that the next attempt needs.
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
         File::open(&self.dir)?.sync_all()?;
         for old in self.files().into_iter().skip(KEPT) {
             fs::remove_file(old)?;
         }
         Ok(bytes.len() as u64)
+    }
+
+    /// Removes what a crash left in the middle of a write.
+    pub fn tidy(&self) {
+        let Ok(entries) = fs::read_dir(&self.dir) else {
+            return;
+        };
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            if path.extension().is_some_and(|extension| extension == "tmp") {
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 
     /// The newest readable one that `fits`.
@@ -113,6 +130,12 @@ impl SnapshotDir {
         files.sort_unstable_by(|a, b| b.cmp(a));
         files
     }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn encode(id: &SnapshotId, body: &[u8]) -> io::Result<Vec<u8>> {
@@ -203,5 +226,20 @@ mod tests {
         assert_eq!(snapshots.newest(|_| true).unwrap().0, id(2));
         assert_eq!(snapshots.newest(|id| id.step > 2), None);
         assert!(dir.path().join("a%2f%2e%2e%2fb").is_dir());
+    }
+
+    #[test]
+    fn leaves_nothing_half_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let snapshots = SnapshotDir::new(dir.path(), "p");
+        let own = dir.path().join("p");
+        // A folder in its place: the rename fails.
+        fs::create_dir_all(own.join(format!("{:020}-{:020}.snap", 1, 7)).join("x")).unwrap();
+        assert!(snapshots.write(&id(7), b"state").is_err());
+        assert!(!own.join(TEMPORARY).exists());
+        fs::write(own.join(TEMPORARY), b"half").unwrap();
+        fs::write(own.join("0-1.snap.tmp"), b"half").unwrap();
+        snapshots.tidy();
+        assert_eq!(fs::read_dir(&own).unwrap().count(), 1);
     }
 }

@@ -22,6 +22,7 @@ use super::publish::Publish;
 use super::record::{Position, StepRecord};
 use super::recover::{self, failure};
 use super::run::{Bookkeeping, Runner, ends};
+use super::seed::Seeds;
 use super::shared::{NodeMemory, Shared};
 use super::snapshot::{SnapshotDir, SnapshotId};
 use super::table::TableState;
@@ -89,6 +90,7 @@ pub fn start(plan: Arc<PipelinePlan>, around: Surroundings) -> std::io::Result<R
 
 fn live(shared: &Arc<Shared>, around: Surroundings) -> Result<(), StepFailure> {
     let snapshots = SnapshotDir::new(&around.config.state_dir, &shared.plan.name);
+    snapshots.tidy();
     let depth = around.config.steps.in_flight_max;
     let (publish, publisher) =
         publish::spawn(Arc::clone(shared), snapshots.clone(), depth).map_err(failure)?;
@@ -183,11 +185,7 @@ fn recovered(
         steps: around.steps,
         publish,
         catch_up: Vec::new(),
-        seeds: if steps.is_empty() {
-            genesis.seeds.clone()
-        } else {
-            Vec::new()
-        },
+        seeds: Seeds::after(&genesis, steps.last().map(|(_, step)| step)),
         genesis,
         book: Bookkeeping {
             anchors: anchors.into(),
@@ -214,7 +212,9 @@ fn replay(
             continue;
         }
         if runner.shared.stopping() {
-            break;
+            // The state is that of a step in the middle: nothing of it may be written behind the last one.
+            runner.book.abandoned = true;
+            return Ok(());
         }
         let taken = recover::retake(&runner.core, runner.log.as_ref(), record)?;
         let out = runner.core.run(record, &taken)?;
@@ -285,23 +285,22 @@ fn restore(runner: &mut Runner, body: &[u8]) -> std::io::Result<()> {
     let mut stores = Vec::new();
     for _ in 0..codec::get_u64(&mut from)? {
         let name = codec::get_bytes(&mut from)?;
-        let next = codec::get_i64(&mut from)?;
-        stores.push((name, next, codec::get_bytes(&mut from)?));
+        stores.push((name, codec::get_bytes(&mut from)?));
     }
     let mut restored = Vec::new();
     for cell in runner.shared.cells.iter().flatten() {
         let found = stores
             .iter()
-            .find(|(name, _, _)| name == cell.info.name.as_bytes());
-        let (_, next, rows) = found.ok_or_else(|| codec::corrupt("a view is missing"))?;
+            .find(|(name, _)| name == cell.info.name.as_bytes());
+        let (_, rows) = found.ok_or_else(|| codec::corrupt("a view is missing"))?;
         let (schema, layout) =
-            cell.with_store(|store, _| (Arc::clone(store.schema()), store.layout().clone()));
+            cell.with_store(|store| (Arc::clone(store.schema()), store.layout().clone()));
         let store = ViewStore::read_from(&mut rows.as_slice(), schema, layout)
             .map_err(std::io::Error::other)?;
-        restored.push((cell, store, *next));
+        restored.push((cell, store));
     }
-    for (cell, store, next) in restored {
-        cell.reset(store, runner.core.step, next);
+    for (cell, store) in restored {
+        cell.reset(store, runner.core.step);
     }
     Ok(())
 }
@@ -314,8 +313,8 @@ fn rebuild(
 ) -> Result<(), StepFailure> {
     for cell in runner.shared.cells.iter().flatten() {
         let (schema, layout) =
-            cell.with_store(|store, _| (Arc::clone(store.schema()), store.layout().clone()));
-        cell.reset(ViewStore::new(schema, layout), 0, 0);
+            cell.with_store(|store| (Arc::clone(store.schema()), store.layout().clone()));
+        cell.reset(ViewStore::new(schema, layout), 0);
     }
     let anchor = steps
         .first()
@@ -378,11 +377,12 @@ fn show_changelog_ends(runner: &Runner) -> Result<(), StepFailure> {
         else {
             continue;
         };
+        let partition = topic.partition(0);
         let read = runner
             .log
-            .read_committed(topic.partition(0), 0, 1, Visibility::InFlight)
+            .read_committed(partition, 0, 1, Visibility::InFlight)
             .map_err(failure)?;
-        cell.set_changelog_next(read.end);
+        cell.set_changelog_end(partition, read.end);
     }
     Ok(())
 }

@@ -16,12 +16,23 @@ use headwater_dataflow::delta::{Delta, RowKind};
 
 use crate::codec;
 
-/// Of one key in two partitions the last by (timestamp, partition, offset) counts.
+/// Of one key in two partitions the last by (timestamp, partition, offset) counts, in one the last by offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordAt {
     pub timestamp_ms: i64,
     pub partition: i32,
     pub offset: i64,
+}
+
+impl RecordAt {
+    /// In one partition the later offset counts, whatever clocks say.
+    fn follows(self, other: Self) -> bool {
+        if self.partition == other.partition {
+            self.offset > other.offset
+        } else {
+            self > other
+        }
+    }
 }
 
 /// One decoded record of a table's topic.
@@ -89,7 +100,7 @@ impl TableState {
         let chunk = self.push_chunk(rows);
         for record in records {
             let (slot, known) = self.slot_of(record.key, record.at);
-            if known && self.slots[slot as usize].at > record.at {
+            if known && !record.at.follows(self.slots[slot as usize].at) {
                 continue;
             }
             let entry = &mut self.slots[slot as usize];

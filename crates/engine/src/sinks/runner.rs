@@ -70,6 +70,13 @@ impl SinkTask {
         while self.starting() {
             tokio::time::sleep(PAUSE_MIN).await;
         }
+        if self.shared.failed() {
+            // Its rows are not there: to write them would clear what the other side has. Started anew with the pipeline.
+            return self.note(
+                SinkPhase::Paused,
+                Some("its pipeline has failed".to_owned()),
+            );
+        }
         let mut sink = match self.make() {
             Ok(sink) => sink,
             Err(error) => return self.note(SinkPhase::Failed, Some(error.to_string())),
@@ -144,6 +151,12 @@ impl SinkTask {
             if next >= end || changes > 0 {
                 self.trim(next);
             }
+            if self.lag_bytes(next, end) > self.lag_bytes_max {
+                self.trim(end);
+                return Err(SinkError::Unavailable(
+                    "it does not keep up with its view, it starts over from a snapshot".to_owned(),
+                ));
+            }
         }
     }
 
@@ -154,6 +167,10 @@ impl SinkTask {
             .clone()
             .ok_or_else(|| rejected("its view is not kept".to_owned()))?;
         let picture = cell.picture();
+        let next = picture.changelogs.get(&self.changelog).copied();
+        let after = SinkPosition {
+            next: next.unwrap_or(0),
+        };
         let mut first = true;
         for batch in picture.rows.batches() {
             let batch = batch.map_err(|error| rejected(error.to_string()))?;
@@ -170,10 +187,9 @@ impl SinkTask {
                     .collect()
             };
             for part in changes.chunks(SNAPSHOT_ROWS) {
-                let after = SinkPosition { next: UNFINISHED };
                 sink.write(SinkBatch {
                     changes: part.to_vec(),
-                    after,
+                    after: SinkPosition { next: UNFINISHED },
                     snapshot: first,
                 })
                 .await?;
@@ -181,16 +197,13 @@ impl SinkTask {
                 self.view.lock().written += part.len() as u64;
             }
         }
-        let after = SinkPosition {
-            next: picture.changelog_next,
-        };
         sink.write(SinkBatch {
             changes: Vec::new(),
             after,
             snapshot: first,
         })
         .await?;
-        Ok(picture.changelog_next)
+        Ok(after.next)
     }
 
     fn read(&mut self, from: Offset) -> Result<(SinkBatch, Offset), SinkError> {
@@ -237,14 +250,16 @@ impl SinkTask {
     /// Past the limit the changelog is let go; the sink starts over from a snapshot when it is back.
     async fn bound_lag(&self) {
         let (start, end) = self.log.extent(self.changelog);
-        let held = u64::try_from(end - start)
-            .unwrap_or(0)
-            .saturating_mul(self.change_bytes);
-        if held > self.lag_bytes_max {
+        if self.lag_bytes(start, end) > self.lag_bytes_max {
             self.trim(end);
             let mut view = self.view.lock();
             view.state = SinkPhase::Paused;
         }
+    }
+
+    fn lag_bytes(&self, next: Offset, end: Offset) -> u64 {
+        let changes = u64::try_from(end - next).unwrap_or(0);
+        changes.saturating_mul(self.change_bytes)
     }
 
     /// A trim that the log does not take now is made up for by a later one.

@@ -111,3 +111,34 @@ async fn without_any_snapshot() {
 async fn with_all_snapshots_lost() {
     survive(30, 4, true).await;
 }
+
+/// Told to stop while recorded steps are run again, a pipeline leaves its history as it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopped_in_the_middle_of_its_replay() {
+    let all = inputs(400, 40);
+    let dir = tempfile::tempdir().unwrap();
+    let configured = eager(dir.path(), 1, u64::MAX);
+    let node = Node::on(MemoryStepLog::new(), dir, configured, None).await;
+    node.apply().await;
+    produce(&node.log, &all).await;
+    node.settle().await;
+    let mut log = node.log.crash(0);
+    node.engine.stop().await;
+    for pause_ms in [0, 2, 5, 10, 20] {
+        let dir = tempfile::tempdir().unwrap();
+        let configured = eager(dir.path(), 1, u64::MAX);
+        let again = Node::on(log.clone(), dir, configured, None).await;
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        again.engine.stop().await;
+        log = again.log.crash(0);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let configured = eager(dir.path(), 1, u64::MAX);
+    let node = Node::on(log, dir, configured, None).await;
+    node.settle().await;
+    node.check_law().await;
+    check_sinks(&node).await;
+    check_dead_letters(&node, &all).await;
+    check_alerts(&node);
+    node.engine.stop().await;
+}

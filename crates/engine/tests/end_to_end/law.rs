@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use headwater_connect::{Step, StepLog};
+use headwater_record::{BatchBuilder, Codec};
 use serde_json::json;
 
 use crate::harness::{Node, contents, eager, inputs, produce};
@@ -150,5 +152,57 @@ async fn late_rows_are_counted_and_listed() {
     );
     assert_eq!(node.rows("SELECT * FROM closed").await, before);
     assert_eq!(node.engine.status().late_rows, 1);
+    node.engine.stop().await;
+}
+
+/// What its view held comes first, what has arrived meanwhile afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_sink_begins_with_what_its_view_holds() {
+    let all = inputs(300, 12);
+    let log = MemoryStepLog::new();
+    let dir = tempfile::tempdir().unwrap();
+    let config = eager(dir.path(), 3, 1_000_000);
+    let node = Node::on(log, dir, config, None).await;
+    let late = "
+        CREATE SINK big_out INTO topic FROM big_orders WITH (topic = 'big-out');
+        CREATE SINK country_out INTO topic FROM by_country WITH (topic = 'country-out');";
+    let early = crate::harness::PIPELINE
+        .lines()
+        .filter(|line| !line.starts_with("CREATE SINK"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let apply = async |text: &str| {
+        let files = vec![("all.sql".to_owned(), text.to_owned())];
+        node.engine.apply("shop", files, false).await.unwrap();
+    };
+    apply(&early).await;
+    produce(&node.log, &all[..200]).await;
+    node.rows("SELECT * FROM by_country").await;
+    let whole = format!("{early}{late}");
+    let ((), ()) = tokio::join!(produce(&node.log, &all[200..]), apply(&whole));
+    node.settle().await;
+    check_sinks(&node).await;
+    node.check_law().await;
+    node.engine.stop().await;
+}
+
+/// In one partition the record that comes later counts, also when its producer's clock went back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_follows_offsets_not_clocks() {
+    let node = Node::new().await;
+    node.sql("CREATE TABLE t (k TEXT PRIMARY KEY, v INT) WITH (topic = 't', format = 'json')")
+        .await;
+    let info = node.log.ensure_topic("t", 1).await.unwrap();
+    for (timestamp, v) in [(2_000, 1), (1_000, 2)] {
+        let mut batch = BatchBuilder::new(Codec::None);
+        let value = json!({"v": v}).to_string();
+        batch.push(timestamp, Some(b"a"), Some(value.as_bytes()));
+        let step = Step {
+            appends: vec![(info.partition(0), batch.build())],
+            trims: Vec::new(),
+        };
+        node.log.commit(step).unwrap().1.await.unwrap();
+    }
+    assert_eq!(node.sql("SELECT v FROM t").await, [[json!(2)]]);
     node.engine.stop().await;
 }

@@ -125,3 +125,51 @@ async fn a_sink_that_was_away_catches_up_and_goes_on_after_a_restart() {
     );
     node.engine.stop().await;
 }
+
+/// Each has a changelog of its own, with offsets of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sinks_of_one_view_do_not_mix_up_their_positions() {
+    let databases = [
+        Arc::new(Mutex::new(Database::default())),
+        Arc::new(Mutex::new(Database::default())),
+    ];
+    let [first, second] = databases.clone().map(|database| factory(&database));
+    let both: SinkFactory = Arc::new(move |request: &SinkRequest| {
+        if request.def.name == "first" {
+            first(request)
+        } else {
+            second(request)
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let configured = config(dir.path());
+    let log = headwater_engine::testing::MemoryStepLog::new();
+    let node = Node::on(log, dir, configured, Some(both)).await;
+    let sink = |name: &str| {
+        format!(
+            "CREATE SINK {name} INTO postgres FROM by_country WITH (url = 'postgres://x', table = 't');"
+        )
+    };
+    let apply = async |more: &str| {
+        let files = vec![(
+            "all.sql".to_owned(),
+            format!("{}{more}", crate::harness::PIPELINE),
+        )];
+        node.engine.apply("shop", files, false).await.unwrap();
+    };
+    let all = inputs(300, 13);
+    apply(&sink("first")).await;
+    for piece in all[..150].chunks(10) {
+        produce(&node.log, piece).await;
+        node.rows("SELECT * FROM by_country").await;
+    }
+    settled(&node, &databases[0]).await;
+    apply(&format!("{}{}", sink("first"), sink("second"))).await;
+    settled(&node, &databases[1]).await;
+    for piece in all[150..].chunks(50) {
+        produce(&node.log, piece).await;
+        settled(&node, &databases[0]).await;
+        settled(&node, &databases[1]).await;
+    }
+    node.engine.stop().await;
+}

@@ -1,0 +1,111 @@
+//! What a running pipeline does besides its steps: its memory, its topics, its state for others, how long it may sleep.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_base::PartitionId;
+use headwater_connect::Visibility;
+
+use super::core::StepFailure;
+use super::figures;
+use super::input::Partition;
+use super::run::{RETRY_PAUSE, Runner};
+use crate::status::PipelineState;
+
+/// How often a pipeline without input looks after itself.
+const HOUSEKEEPING: Duration = Duration::from_millis(500);
+
+impl Runner {
+    pub(super) fn look_after_itself(&mut self) -> Result<(), StepFailure> {
+        if self.book.looked_after.elapsed() < HOUSEKEEPING {
+            return Ok(());
+        }
+        self.look_at_topics()?;
+        figures::refresh(&self.core, &self.shared, &mut self.book);
+        let mut paused = false;
+        while let Some(reason) = self
+            .shared
+            .account(self.core.state_bytes() + self.shared.cell_bytes())
+        {
+            if self.shared.stopping() {
+                return Ok(());
+            }
+            paused = true;
+            self.shared.set_state(PipelineState::Paused(reason));
+            std::thread::sleep(RETRY_PAUSE);
+        }
+        if paused {
+            self.show_state();
+        }
+        Ok(())
+    }
+
+    /// Topics may grow, or be deleted and made anew.
+    fn look_at_topics(&mut self) -> Result<(), StepFailure> {
+        let plan = Arc::clone(&self.core.plan);
+        let mut grown = false;
+        for (input, plan) in self.core.inputs.iter_mut().zip(&plan.inputs) {
+            let Some(topic) = self.log.topic(&plan.topic.name) else {
+                return Err(StepFailure(format!(
+                    "its topic {} has been deleted",
+                    plan.topic.name
+                )));
+            };
+            if topic.id != plan.topic.id {
+                return Err(StepFailure(format!(
+                    "its topic {} has been made anew",
+                    plan.topic.name
+                )));
+            }
+            for index in i32::try_from(input.partitions.len()).unwrap_or(i32::MAX)..topic.partitions
+            {
+                input.partitions.push(Partition::new(&topic, index, 0));
+                grown = true;
+            }
+        }
+        if grown {
+            self.watch_inputs();
+        }
+        Ok(())
+    }
+
+    pub(super) fn watch_inputs(&mut self) {
+        let partitions: Vec<PartitionId> = self
+            .core
+            .inputs
+            .iter()
+            .flat_map(|input| input.partitions.iter().map(|p| p.id))
+            .collect();
+        let wake = Arc::clone(&self.shared.wake);
+        self.book.guards = vec![self.log.register(&partitions, Visibility::InFlight, wake)];
+    }
+
+    pub(super) fn show_state(&self) {
+        let caught_up = self.catch_up.is_empty();
+        self.shared.set_state(if caught_up {
+            PipelineState::Running
+        } else {
+            PipelineState::CatchingUp
+        });
+    }
+
+    pub(super) fn pause(&self, now_ms: i64) -> Duration {
+        let mut pause = HOUSEKEEPING;
+        for (input, plan) in self
+            .core
+            .inputs
+            .iter()
+            .zip(&self.core.plan.inputs)
+            .filter(|(_, p)| p.has_watermark)
+        {
+            for partition in input.partitions.iter().filter(|partition| !partition.idle) {
+                let Some(since) = partition.quiet_since_ms else {
+                    continue;
+                };
+                let left = (since + plan.idle_ms - now_ms).max(1).unsigned_abs();
+                pause = pause.min(Duration::from_millis(left));
+            }
+        }
+        pause
+    }
+}
