@@ -9,4 +9,4 @@ CREATE ALERT airport_in_trouble AS
 CREATE ALERT route_in_trouble AS
   SELECT origin, dest, flights, avg_arrival_delay FROM troubled_routes
   WHERE flights >= 500 AND avg_arrival_delay > 20
-  WITH (severity = 'warn', key = 'origin,dest');
+  WITH (severity = 'warning', key = 'origin,dest');
