@@ -7,15 +7,28 @@ use crate::demo::DemoArgs;
 
 /// Real-time data processing in one binary: Kafka clients write events to it, streaming SQL turns them into answers.
 #[derive(Parser)]
-#[command(name = "headwater", version, max_term_width = 110, disable_help_subcommand = true)]
-#[command(after_help = "First steps:\n  headwater demo flights          a year of real flights in a minute, with a page to look at\n  \
+#[command(
+    name = "headwater",
+    version,
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
+#[command(
+    after_help = "First steps:\n  headwater demo flights          a year of real flights in a minute, with a page to look at\n  \
     headwater up                    a node on 127.0.0.1:9092 (Kafka) and 127.0.0.1:8080 (page, API)\n  \
-    headwater sql                   ask it something")]
+    headwater sql                   ask it something"
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// What to log to the standard error stream, as in `info` or `headwater_engine=debug`.
-    #[arg(long, global = true, env = "HEADWATER_LOG", default_value = "warn", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "HEADWATER_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
     pub log: String,
 }
 
@@ -38,8 +51,10 @@ pub enum Output {
 }
 
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Settings come from headwater.toml, then the environment, then flags; the later wins.\n\
-    Kafka clients need nothing but the address: topics are made when first used.")]
+#[command(
+    after_help = "Settings come from headwater.toml, then the environment, then flags; the later wins.\n\
+    Kafka clients need nothing but the address: topics are made when first used."
+)]
 pub struct UpArgs {
     /// Folder that keeps everything. Made if it is not there [default: ./headwater-data].
     #[arg(long, env = "HEADWATER_DATA", value_name = "DIR")]
@@ -60,7 +75,12 @@ pub struct UpArgs {
     #[arg(long, env = "HEADWATER_STATE_MEMORY", value_name = "SIZE")]
     pub state_memory: Option<String>,
     /// Another name under which browsers may open the page (may be repeated).
-    #[arg(long = "http-name", env = "HEADWATER_HTTP_NAMES", value_delimiter = ',', value_name = "NAME")]
+    #[arg(
+        long = "http-name",
+        env = "HEADWATER_HTTP_NAMES",
+        value_delimiter = ',',
+        value_name = "NAME"
+    )]
     pub http_names: Vec<String>,
     /// Settings file [default: ./headwater.toml if it is there].
     #[arg(long, env = "HEADWATER_CONFIG", value_name = "FILE")]

@@ -50,7 +50,10 @@ fn announce(node: &Node, output: Output) -> Result<(), Failure> {
 
 /// Returns on SIGTERM or SIGINT; fails when the node cannot go on by itself.
 pub async fn until_told_to_end(node: &Node) -> Result<(), Failure> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     tokio::select! {
         _ = term.recv() => Ok(()),
         _ = int.recv() => Ok(()),

@@ -23,13 +23,22 @@ const FLOORS: &[(u8, &[&str])] = &[
 const FILE_LINES_MAX: usize = 600;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 /// Each of our crates with those of ours that it imports, development dependencies left out.
 fn imports() -> BTreeMap<String, Vec<String>> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
         .current_dir(root())
         .output()
         .unwrap();
@@ -44,7 +53,10 @@ fn imports() -> BTreeMap<String, Vec<String>> {
         .iter()
         .map(|package| {
             let deps = package["dependencies"].as_array().unwrap();
-            let names = deps.iter().filter(ours).map(|d| short(d["name"].as_str().unwrap()));
+            let names = deps
+                .iter()
+                .filter(ours)
+                .map(|d| short(d["name"].as_str().unwrap()));
             (short(package["name"].as_str().unwrap()), names.collect())
         })
         .collect()
@@ -52,7 +64,11 @@ fn imports() -> BTreeMap<String, Vec<String>> {
 
 fn floor(name: &str) -> u8 {
     let found = FLOORS.iter().find(|(_, crates)| crates.contains(&name));
-    found.unwrap_or_else(|| panic!("crate {name} has no floor: give it one here and in ARCHITECTURE.md")).0
+    found
+        .unwrap_or_else(|| {
+            panic!("crate {name} has no floor: give it one here and in ARCHITECTURE.md")
+        })
+        .0
 }
 
 #[test]
@@ -68,14 +84,20 @@ fn a_crate_imports_only_lower_floors() {
 fn only_the_edge_and_the_client_know_kafka_messages() {
     for (name, deps) in imports() {
         let may = ["edge-kafka", "cli"].contains(&name.as_str());
-        assert!(may || !deps.contains(&"wire".to_owned()), "{name} must not import wire");
+        assert!(
+            may || !deps.contains(&"wire".to_owned()),
+            "{name} must not import wire"
+        );
     }
 }
 
 #[test]
 fn test_helpers_stay_out_of_the_product() {
     for (name, deps) in imports() {
-        assert!(!deps.contains(&"testkit".to_owned()), "{name} must import testkit for tests only");
+        assert!(
+            !deps.contains(&"testkit".to_owned()),
+            "{name} must import testkit for tests only"
+        );
     }
 }
 
@@ -93,14 +115,21 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 fn all_sources() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     sources(&root().join("crates"), &mut found);
-    found.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+    found
+        .into_iter()
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect()
 }
 
 #[test]
 fn every_module_says_what_it_is_for() {
     for (path, text) in all_sources() {
         if path.components().any(|part| part.as_os_str() == "src") {
-            assert!(text.starts_with("//!"), "{} must open with //!", path.display());
+            assert!(
+                text.starts_with("//!"),
+                "{} must open with //!",
+                path.display()
+            );
         }
     }
 }
@@ -109,7 +138,11 @@ fn every_module_says_what_it_is_for() {
 fn no_file_is_too_long() {
     for (path, text) in all_sources() {
         let lines = text.lines().count();
-        assert!(lines <= FILE_LINES_MAX, "{} has {lines} lines: split it", path.display());
+        assert!(
+            lines <= FILE_LINES_MAX,
+            "{} has {lines} lines: split it",
+            path.display()
+        );
     }
 }
 
@@ -117,17 +150,29 @@ fn no_file_is_too_long() {
 #[test]
 fn pure_crates_do_no_io() {
     const PURE: &[&str] = &["coord", "sql", "meta", "record", "formats", "dataflow"];
-    const FORBIDDEN: &[&str] =
-        &["std::fs", "std::net", "std::thread::spawn", "tokio::spawn", "SystemTime::now", "Instant::now", "rand::"];
+    const FORBIDDEN: &[&str] = &[
+        "std::fs",
+        "std::net",
+        "std::thread::spawn",
+        "tokio::spawn",
+        "SystemTime::now",
+        "Instant::now",
+        "rand::",
+    ];
     for (path, text) in all_sources() {
         let inside = |name: &&&str| path.starts_with(root().join("crates").join(name).join("src"));
-        let test = path.to_string_lossy().contains("test") || path.to_string_lossy().contains("fuzz");
+        let test =
+            path.to_string_lossy().contains("test") || path.to_string_lossy().contains("fuzz");
         if test || !PURE.iter().any(|name| inside(&name)) {
             continue;
         }
         let code = text.split("#[cfg(test)]").next().unwrap();
         for word in FORBIDDEN {
-            assert!(!code.contains(word), "{} must not use {word}", path.display());
+            assert!(
+                !code.contains(word),
+                "{} must not use {word}",
+                path.display()
+            );
         }
     }
 }
@@ -138,8 +183,14 @@ fn the_log_knows_no_kafka() {
     for (path, text) in all_sources() {
         if path.starts_with(root().join("crates/log/src")) {
             for word in ["ApiKey", "ErrorCode", "consumer group", "transaction"] {
-                let about = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-                assert!(!about.clone().any(|line| line.contains(word)), "{} speaks of {word}", path.display());
+                let about = text
+                    .lines()
+                    .filter(|line| !line.trim_start().starts_with("//"));
+                assert!(
+                    !about.clone().any(|line| line.contains(word)),
+                    "{} speaks of {word}",
+                    path.display()
+                );
             }
         }
     }

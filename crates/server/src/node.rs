@@ -25,7 +25,10 @@ use crate::settings::Settings;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("cannot listen on {address}: {reason}{}", hint_of(reason))]
-    Listen { address: SocketAddr, reason: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        reason: std::io::Error,
+    },
     #[error("{0}")]
     Log(#[from] headwater_log::local::OpenError),
     #[error("{0}")]
@@ -44,7 +47,9 @@ pub enum StartError {
 
 fn hint_of(reason: &std::io::Error) -> &'static str {
     match reason.kind() {
-        std::io::ErrorKind::AddrInUse => "; stop what listens there, or choose another address with --listen and --http (port 0 picks a free one)",
+        std::io::ErrorKind::AddrInUse => {
+            "; stop what listens there, or choose another address with --listen and --http (port 0 picks a free one)"
+        }
         _ => "",
     }
 }
@@ -78,27 +83,59 @@ impl Node {
         let http = bind(settings.http).await?;
         let metrics = crate::metrics::install();
         let data = settings.data.clone();
-        let log: Arc<LocalLog> = blocking(move || LocalLog::open(&data, LocalConfig::default())).await??.into();
+        let log: Arc<LocalLog> = blocking(move || LocalLog::open(&data, LocalConfig::default()))
+            .await??
+            .into();
         let shared: Arc<dyn Log> = log.clone();
-        let broker = blocking(move || Broker::open(shared, Arc::new(SystemClock), BrokerConfig::default())).await??;
-        let engine = Engine::start(engine_config(&settings), broker.clone(), crate::sinks::factory(), crate::sinks::notifier()).await?;
+        let broker =
+            blocking(move || Broker::open(shared, Arc::new(SystemClock), BrokerConfig::default()))
+                .await??;
+        let engine = Engine::start(
+            engine_config(&settings),
+            broker.clone(),
+            crate::sinks::factory(),
+            crate::sinks::notifier(),
+        )
+        .await?;
         let engine = Arc::new(engine);
         let (stop, stopping) = watch::channel(false);
         let (kafka_address, http_address) = (kafka.local_addr()?, http.local_addr()?);
         let mut edge = edge_config(&settings, kafka_address);
         edge.log_dir = settings.data.display().to_string();
-        let control = Arc::new(NodeControl::new((broker.clone(), engine.clone(), log), metrics, &settings, (kafka_address, http_address)));
-        let http_config = HttpConfig { host_names: settings.http_names.clone(), ..HttpConfig::default() };
+        let control = Arc::new(NodeControl::new(
+            (broker.clone(), engine.clone(), log),
+            metrics,
+            &settings,
+            (kafka_address, http_address),
+        ));
+        let http_config = HttpConfig {
+            host_names: settings.http_names.clone(),
+            ..HttpConfig::default()
+        };
         let (end, ended) = watch::channel(false);
         let end = Arc::new(end);
-        let kafka_task = headwater_edge_kafka::serve(kafka, broker.clone(), edge, stopped(stopping.clone()));
+        let kafka_task =
+            headwater_edge_kafka::serve(kafka, broker.clone(), edge, stopped(stopping.clone()));
         let http_task = async move {
-            if let Err(error) = headwater_edge_http::serve(http, control, http_config, stopped(stopping)).await {
+            if let Err(error) =
+                headwater_edge_http::serve(http, control, http_config, stopped(stopping)).await
+            {
                 tracing::error!(%error, "the HTTP listener ended");
             }
         };
-        let listeners = vec![spawn_listener(kafka_task, end.clone()), spawn_listener(http_task, end)];
-        let node = Self { kafka: kafka_address, http: http_address, broker, engine, stop, listeners, ended };
+        let listeners = vec![
+            spawn_listener(kafka_task, end.clone()),
+            spawn_listener(http_task, end),
+        ];
+        let node = Self {
+            kafka: kafka_address,
+            http: http_address,
+            broker,
+            engine,
+            stop,
+            listeners,
+            ended,
+        };
         node.apply_folder(settings.pipelines).await?;
         Ok(node)
     }
@@ -131,16 +168,26 @@ impl Node {
     /// The topic cannot be made.
     pub async fn create_topic(&self, name: &str, partitions: i32) -> Result<(), StartError> {
         let made = headwater_connect::StepLog::ensure_topic(&*self.broker, name, partitions).await;
-        made.map(|_| ()).map_err(|reason| StartError::Topic { topic: name.to_owned(), reason: reason.to_string() })
+        made.map(|_| ()).map_err(|reason| StartError::Topic {
+            topic: name.to_owned(),
+            reason: reason.to_string(),
+        })
     }
 
     /// Applies one pipeline: file names and texts.
     ///
     /// # Errors
     /// The pipeline is refused.
-    pub async fn apply(&self, pipeline: &str, files: Vec<(String, String)>) -> Result<(), StartError> {
+    pub async fn apply(
+        &self,
+        pipeline: &str,
+        files: Vec<(String, String)>,
+    ) -> Result<(), StartError> {
         let applied = self.engine.apply(pipeline, files, false).await;
-        applied.map(|_| ()).map_err(|error| StartError::Pipeline { pipeline: pipeline.to_owned(), reason: error.rendered })
+        applied.map(|_| ()).map_err(|error| StartError::Pipeline {
+            pipeline: pipeline.to_owned(),
+            reason: error.rendered,
+        })
     }
 
     async fn apply_folder(&self, dir: Option<PathBuf>) -> Result<(), StartError> {
@@ -157,7 +204,10 @@ impl Node {
     /// There is no such pipeline.
     pub async fn end_of_input(&self, pipeline: &str) -> Result<(), StartError> {
         let ended = self.engine.end_of_input(pipeline).await;
-        ended.map_err(|error| StartError::Pipeline { pipeline: pipeline.to_owned(), reason: error.rendered })
+        ended.map_err(|error| StartError::Pipeline {
+            pipeline: pipeline.to_owned(),
+            reason: error.rendered,
+        })
     }
 
     /// Whether a pipeline has shown the results of everything, after [`Node::end_of_input`].
@@ -183,11 +233,17 @@ impl Node {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|reason| StartError::Listen { address, reason })
+    TcpListener::bind(address)
+        .await
+        .map_err(|reason| StartError::Listen { address, reason })
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StartError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| StartError::Io(std::io::Error::other(error)))
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StartError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| StartError::Io(std::io::Error::other(error)))
 }
 
 fn engine_config(settings: &Settings) -> EngineConfig {
@@ -211,7 +267,10 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-fn spawn_listener(task: impl Future<Output = ()> + Send + 'static, end: Arc<watch::Sender<bool>>) -> JoinHandle<()> {
+fn spawn_listener(
+    task: impl Future<Output = ()> + Send + 'static,
+    end: Arc<watch::Sender<bool>>,
+) -> JoinHandle<()> {
     tokio::spawn(async move {
         task.await;
         end.send_replace(true);

@@ -40,7 +40,9 @@ pub struct Settings {
 pub enum SettingsError {
     #[error("cannot read {path}: {reason}")]
     File { path: PathBuf, reason: String },
-    #[error("{what} is not an address: {value:?}; write HOST:PORT, such as 127.0.0.1:9092 (port 0 picks a free one)")]
+    #[error(
+        "{what} is not an address: {value:?}; write HOST:PORT, such as 127.0.0.1:9092 (port 0 picks a free one)"
+    )]
     Address { what: &'static str, value: String },
     #[error("state-memory is not a size: {0:?}; write a number with KB, MB or GB, such as 512MB")]
     Size(String),
@@ -49,10 +51,15 @@ pub enum SettingsError {
 impl Given {
     /// Reads a file of settings. A missing file is no error unless it was asked for by name.
     pub fn read(path: &Path, asked_for: bool) -> Result<Self, SettingsError> {
-        let file_error = |reason: String| SettingsError::File { path: path.to_owned(), reason };
+        let file_error = |reason: String| SettingsError::File {
+            path: path.to_owned(),
+            reason,
+        };
         match std::fs::read_to_string(path) {
             Ok(text) => toml::from_str(&text).map_err(|error| file_error(error.to_string())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !asked_for => {
+                Ok(Self::default())
+            }
             Err(error) => Err(file_error(error.to_string())),
         }
     }
@@ -66,7 +73,11 @@ impl Given {
             advertise: self.advertise.or(below.advertise),
             pipelines: self.pipelines.or(below.pipelines),
             state_memory: self.state_memory.or(below.state_memory),
-            http_names: if self.http_names.is_empty() { below.http_names } else { self.http_names },
+            http_names: if self.http_names.is_empty() {
+                below.http_names
+            } else {
+                self.http_names
+            },
         }
     }
 
@@ -78,7 +89,11 @@ impl Given {
             data: self.data.unwrap_or_else(|| PathBuf::from("headwater-data")),
             listen: address("listen", listen)?,
             http: address("http", http)?,
-            advertise: self.advertise.as_deref().map(|text| host_port("advertise", text)).transpose()?,
+            advertise: self
+                .advertise
+                .as_deref()
+                .map(|text| host_port("advertise", text))
+                .transpose()?,
             pipelines: self.pipelines,
             state_bytes_max: bytes(self.state_memory.as_deref().unwrap_or("2GB"))?,
             http_names: self.http_names,
@@ -89,13 +104,22 @@ impl Given {
 fn host_port(what: &'static str, text: &str) -> Result<(String, u16), SettingsError> {
     let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
     let parsed = parts.and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
-    parsed.ok_or_else(|| SettingsError::Address { what, value: text.to_owned() })
+    parsed.ok_or_else(|| SettingsError::Address {
+        what,
+        value: text.to_owned(),
+    })
 }
 
 fn address(what: &'static str, text: &str) -> Result<SocketAddr, SettingsError> {
     use std::net::ToSocketAddrs as _;
-    let resolved = text.to_socket_addrs().ok().and_then(|mut found| found.next());
-    resolved.ok_or_else(|| SettingsError::Address { what, value: text.to_owned() })
+    let resolved = text
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next());
+    resolved.ok_or_else(|| SettingsError::Address {
+        what,
+        value: text.to_owned(),
+    })
 }
 
 /// `512MB`, `2 GiB`, `1000000`: powers of 1024, as people mean it of memory.
@@ -109,8 +133,12 @@ fn bytes(text: &str) -> Result<usize, SettingsError> {
         "g" | "gb" | "gib" => 1 << 30,
         _ => return Err(SettingsError::Size(text.to_owned())),
     };
-    let number: usize = digits.parse().map_err(|_| SettingsError::Size(text.to_owned()))?;
-    number.checked_mul(unit).ok_or_else(|| SettingsError::Size(text.to_owned()))
+    let number: usize = digits
+        .parse()
+        .map_err(|_| SettingsError::Size(text.to_owned()))?;
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| SettingsError::Size(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -122,7 +150,10 @@ mod tests {
     #[test]
     fn flags_win_over_the_file() {
         let file: Given = toml::from_str("listen = '0.0.0.0:1'\nhttp = '127.0.0.1:2'").unwrap();
-        let flags = Given { listen: Some("127.0.0.1:3".into()), ..Given::default() };
+        let flags = Given {
+            listen: Some("127.0.0.1:3".into()),
+            ..Given::default()
+        };
         let settings = flags.or(file).resolve().unwrap();
         assert_eq!((settings.listen.port(), settings.http.port()), (3, 2));
         assert_eq!(settings.data, PathBuf::from("headwater-data"));
@@ -137,9 +168,23 @@ mod tests {
 
     #[test]
     fn a_mistake_says_where_it_is() {
-        let error = toml::from_str::<Given>("listen = '127.0.0.1:1'\nlissten = 'x'").unwrap_err().to_string();
-        assert!(error.contains("line 2") && error.contains("lissten"), "{error}");
-        let error = Given { http: Some("nowhere".into()), ..Given::default() }.resolve().unwrap_err().to_string();
-        assert!(error.contains("http") && error.contains("HOST:PORT"), "{error}");
+        let error = toml::from_str::<Given>("listen = '127.0.0.1:1'\nlissten = 'x'")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("line 2") && error.contains("lissten"),
+            "{error}"
+        );
+        let error = Given {
+            http: Some("nowhere".into()),
+            ..Given::default()
+        }
+        .resolve()
+        .unwrap_err()
+        .to_string();
+        assert!(
+            error.contains("http") && error.contains("HOST:PORT"),
+            "{error}"
+        );
     }
 }

@@ -12,21 +12,34 @@ use headwater_engine::{AlertEvent, Notifier, NotifyError, SinkFactory, SinkReque
 pub fn factory() -> SinkFactory {
     Arc::new(|request| match request.def.connector.as_str() {
         "postgres" => postgres(request),
-        other => Err(format!("there is no connector {other:?}; known are topic, postgres")),
+        other => Err(format!(
+            "there is no connector {other:?}; known are topic, postgres"
+        )),
     })
 }
 
 fn postgres(request: &SinkRequest) -> Result<Box<dyn Sink>, String> {
     let name = |at: &usize| request.columns.get(*at).map(|column| column.name.clone());
-    let key: Option<Vec<String>> = request.key.as_ref().map(|key| key.iter().filter_map(name).collect());
-    let options = PostgresOptions::parse(&request.def.options, &request.columns, key.as_deref()).map_err(|error| error.to_string())?;
+    let key: Option<Vec<String>> = request
+        .key
+        .as_ref()
+        .map(|key| key.iter().filter_map(name).collect());
+    let options = PostgresOptions::parse(&request.def.options, &request.columns, key.as_deref())
+        .map_err(|error| error.to_string())?;
     let resolve: Resolver = Arc::new(|name| std::env::var(name).ok());
-    Ok(Box::new(PostgresSink::new(request.id.clone(), options, request.columns.clone(), resolve)))
+    Ok(Box::new(PostgresSink::new(
+        request.id.clone(),
+        options,
+        request.columns.clone(),
+        resolve,
+    )))
 }
 
 /// Delivers alerts to `webhook:URL`.
 pub fn notifier() -> Arc<dyn Notifier> {
-    Arc::new(Targets { webhook: Webhook::default() })
+    Arc::new(Targets {
+        webhook: Webhook::default(),
+    })
 }
 
 struct Targets {
@@ -41,7 +54,9 @@ impl Notifier for Targets {
     ) -> Pin<Box<dyn Future<Output = Result<(), NotifyError>> + Send + 'a>> {
         Box::pin(async move {
             let failed = |message: String| NotifyError { message };
-            let url = target.strip_prefix("webhook:").ok_or_else(|| failed("a target is written webhook:URL".into()))?;
+            let url = target
+                .strip_prefix("webhook:")
+                .ok_or_else(|| failed("a target is written webhook:URL".into()))?;
             let body = serde_json::to_vec(event).map_err(|error| failed(error.to_string()))?;
             let posted = self.webhook.post(url, &event.idempotency_key, body).await;
             posted.map_err(|error| failed(error.message))

@@ -15,7 +15,9 @@ pub enum DataSet {
 }
 
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Without --fast or --rate the year passes in about a minute, and the node stays up until Ctrl-C.")]
+#[command(
+    after_help = "Without --fast or --rate the year passes in about a minute, and the node stays up until Ctrl-C."
+)]
 pub struct DemoArgs {
     /// Which data.
     #[arg(default_value = "flights")]
@@ -27,7 +29,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: Option<u32>,
     /// When the look-up tables arrive; the answers do not depend on it.
-    #[arg(long, default_value = "during", value_name = "WHEN")]
+    #[arg(long, default_value = "as-they-come", value_name = "WHEN")]
     pub tables: Tables,
     /// Keep the node's folder here [default: a temporary one, removed at the end].
     #[arg(long, value_name = "DIR")]

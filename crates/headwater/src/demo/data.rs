@@ -1,7 +1,6 @@
 //! The flights data set, embedded: CSV in, JSON events in the order of their event time out. Knows no node and no client.
 
 use std::error::Error;
-use std::io::Write as _;
 
 /// The topics of the demo, in the order of [`Event::topic`].
 pub const TOPICS: [&str; 5] = ["flights", "weather", "planes", "airlines", "airports"];
@@ -18,13 +17,26 @@ const FILES: [&[u8]; 5] = [
 
 /// Columns that are text; all others are numbers.
 const TEXT: &[&str] = &[
-    "carrier", "tailnum", "origin", "dest", "time_hour", "type", "manufacturer", "model", "engine", "name", "faa", "dst",
+    "carrier",
+    "tailnum",
+    "origin",
+    "dest",
+    "time_hour",
+    "type",
+    "manufacturer",
+    "model",
+    "engine",
+    "name",
+    "faa",
+    "dst",
     "tzone",
 ];
 
 /// When the look-up tables arrive, relative to the flights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tables {
+    /// Planes, airlines and airports before the first flight, weather hour by hour.
+    AsTheyCome,
     /// All of them before the first flight.
     Before,
     /// Weather hour by hour, planes, airlines and airports halfway through the year.
@@ -33,42 +45,49 @@ pub enum Tables {
     After,
 }
 
-/// One record to be produced: ranges into [`Events::bytes`].
+/// One record to be produced: a line of its file.
 #[derive(Clone, Copy, Debug)]
 pub struct Event {
     pub topic: u8,
     /// Seconds since the epoch: the order of replay.
     pub at_s: i64,
-    key: (u32, u16),
-    value: (u32, u16),
+    line: (u32, u32),
 }
 
-/// All events in the order of replay.
+/// One file of the data set, as text.
+struct File {
+    csv: Vec<u8>,
+    columns: Vec<String>,
+}
+
+/// All events in the order of replay. They are turned into JSON one by one, as they are sent: the year as JSON would take 120 MB.
 pub struct Events {
-    bytes: Vec<u8>,
+    files: Vec<File>,
     pub list: Vec<Event>,
 }
 
 impl Events {
-    pub fn key(&self, event: &Event) -> &[u8] {
-        slice(&self.bytes, event.key)
+    /// Writes key and value of an event over what the buffers hold.
+    pub fn encode(&self, event: &Event, key: &mut Vec<u8>, value: &mut Vec<u8>) {
+        let topic = usize::from(event.topic);
+        let File { csv, columns } = &self.files[topic];
+        let line = &csv[event.line.0 as usize..event.line.1 as usize];
+        key.clear();
+        value.clear();
+        write_key(topic, columns, line, key);
+        write_value(columns, line, value);
     }
-
-    pub fn value(&self, event: &Event) -> &[u8] {
-        slice(&self.bytes, event.value)
-    }
-}
-
-fn slice(bytes: &[u8], (start, len): (u32, u16)) -> &[u8] {
-    &bytes[start as usize..start as usize + usize::from(len)]
 }
 
 /// Reads the data set and puts it into the order of replay.
 pub fn load(tables: Tables) -> Result<Events, Box<dyn Error + Send + Sync>> {
-    let mut events = Events { bytes: Vec::with_capacity(128 << 20), list: Vec::with_capacity(370_000) };
+    let mut events = Events {
+        files: Vec::new(),
+        list: Vec::with_capacity(367_687),
+    };
     for (topic, file) in FILES.iter().enumerate() {
         let csv = zstd::decode_all(*file)?;
-        read_file(topic, &csv, &mut events)?;
+        events.files.push(read_file(topic, csv, &mut events.list)?);
     }
     place_tables(&mut events.list, tables);
     events.list.sort_by_key(|event| event.at_s);
@@ -77,77 +96,131 @@ pub fn load(tables: Tables) -> Result<Events, Box<dyn Error + Send + Sync>> {
 
 /// Gives events that are not flights their place in the replay.
 fn place_tables(list: &mut [Event], tables: Tables) {
-    let flights = || list.iter().filter(|e| usize::from(e.topic) == FLIGHTS).map(|e| e.at_s);
+    let flights = || {
+        list.iter()
+            .filter(|e| usize::from(e.topic) == FLIGHTS)
+            .map(|e| e.at_s)
+    };
     let (first, last) = (flights().min().unwrap_or(0), flights().max().unwrap_or(0));
     for event in list.iter_mut().filter(|e| usize::from(e.topic) != FLIGHTS) {
         let is_weather = event.at_s != 0;
         event.at_s = match tables {
-            Tables::Before => first - 1,
-            Tables::After => last + 1,
-            Tables::During if is_weather => event.at_s,
+            Tables::AsTheyCome | Tables::During if is_weather => event.at_s,
+            Tables::AsTheyCome | Tables::Before => first - 1,
             Tables::During => first + (last - first) / 2,
+            Tables::After => last + 1,
         };
     }
 }
 
-fn read_file(topic: usize, csv: &[u8], events: &mut Events) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let mut reader = csv::Reader::from_reader(csv);
+fn read_file(
+    topic: usize,
+    csv: Vec<u8>,
+    list: &mut Vec<Event>,
+) -> Result<File, Box<dyn Error + Send + Sync>> {
+    let mut reader = csv::Reader::from_reader(csv.as_slice());
     let columns: Vec<String> = reader.headers()?.iter().map(str::to_owned).collect();
     let mut row = csv::StringRecord::new();
-    while reader.read_record(&mut row)? {
-        let key = write_key(topic, &columns, &row, &mut events.bytes)?;
-        let value = write_value(&columns, &row, &mut events.bytes)?;
-        let at_s = event_time(&columns, &row)?;
-        events.list.push(Event { topic: u8::try_from(topic)?, at_s, key, value });
+    loop {
+        let start = reader.position().byte();
+        if !reader.read_record(&mut row)? {
+            break;
+        }
+        let line = (
+            u32::try_from(start)?,
+            u32::try_from(reader.position().byte())?,
+        );
+        list.push(Event {
+            topic: u8::try_from(topic)?,
+            at_s: event_time(&columns, &row)?,
+            line,
+        });
     }
-    Ok(())
+    Ok(File { csv, columns })
 }
 
 fn field<'a>(columns: &[String], row: &'a csv::StringRecord, name: &str) -> &'a str {
-    columns.iter().position(|c| c == name).and_then(|at| row.get(at)).unwrap_or("")
+    columns
+        .iter()
+        .position(|c| c == name)
+        .and_then(|at| row.get(at))
+        .unwrap_or("")
+}
+
+/// Fields of one line. Quotes around a field are taken off; the data set has none inside a field.
+fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut quoted = false;
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let split = line.split(move |byte| {
+        quoted ^= *byte == b'"';
+        *byte == b',' && !quoted
+    });
+    split.map(|field| {
+        field
+            .strip_prefix(b"\"")
+            .and_then(|f| f.strip_suffix(b"\""))
+            .unwrap_or(field)
+    })
 }
 
 /// Flights are spread by flight number, tables are keyed by their primary key.
-fn write_key(
-    topic: usize,
-    columns: &[String],
-    row: &csv::StringRecord,
-    bytes: &mut Vec<u8>,
-) -> Result<(u32, u16), Box<dyn Error + Send + Sync>> {
-    let start = bytes.len();
-    let get = |name| field(columns, row, name);
-    match TOPICS[topic] {
-        "flights" => write!(bytes, "{}{}", get("carrier"), get("flight"))?,
-        "weather" => write!(bytes, r#"{{"origin":"{}","time_hour":"{}"}}"#, get("origin"), get("time_hour"))?,
-        _ => bytes.extend_from_slice(row.get(0).unwrap_or("").as_bytes()),
-    }
-    Ok((u32::try_from(start)?, u16::try_from(bytes.len() - start)?))
+fn write_key(topic: usize, columns: &[String], line: &[u8], out: &mut Vec<u8>) {
+    let get = |name| {
+        let at = columns.iter().position(|column| column == name);
+        at.and_then(|at| fields(line).nth(at)).unwrap_or_default()
+    };
+    let parts: &[&[u8]] = match TOPICS[topic] {
+        "flights" => &[get("carrier"), get("flight")],
+        "weather" => &[
+            b"{\"origin\":\"",
+            get("origin"),
+            b"\",\"time_hour\":\"",
+            get("time_hour"),
+            b"\"}",
+        ],
+        _ => &[fields(line).next().unwrap_or_default()],
+    };
+    parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 
 /// One JSON object; `NA` is left out, which reads as NULL.
-fn write_value(
-    columns: &[String],
-    row: &csv::StringRecord,
-    bytes: &mut Vec<u8>,
-) -> Result<(u32, u16), Box<dyn Error + Send + Sync>> {
-    let start = bytes.len();
+fn write_value(columns: &[String], line: &[u8], out: &mut Vec<u8>) {
     let mut before = b'{';
-    for (name, text) in columns.iter().zip(row).filter(|(_, text)| *text != "NA") {
-        bytes.push(before);
+    for (name, text) in columns
+        .iter()
+        .zip(fields(line))
+        .filter(|(_, text)| *text != b"NA")
+    {
+        out.extend_from_slice(&[before, b'"']);
         before = b',';
-        write!(bytes, "\"{name}\":")?;
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
         if TEXT.contains(&name.as_str()) {
-            serde_json::to_writer(&mut *bytes, text)?;
+            write_text(text, out);
         } else {
-            bytes.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(text);
         }
     }
-    bytes.push(b'}');
-    Ok((u32::try_from(start)?, u16::try_from(bytes.len() - start)?))
+    out.push(b'}');
+}
+
+fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in text {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(b'"');
 }
 
 /// `time_hour` plus the minute; 0 where there is none.
-fn event_time(columns: &[String], row: &csv::StringRecord) -> Result<i64, Box<dyn Error + Send + Sync>> {
+fn event_time(
+    columns: &[String],
+    row: &csv::StringRecord,
+) -> Result<i64, Box<dyn Error + Send + Sync>> {
     let hour = field(columns, row, "time_hour");
     if hour.is_empty() {
         return Ok(0);
@@ -177,14 +250,47 @@ mod tests {
     #[test]
     fn the_year_is_whole_and_in_order() {
         let events = load(Tables::During).unwrap();
-        let count = |topic: usize| events.list.iter().filter(|e| usize::from(e.topic) == topic).count();
-        assert_eq!([0, 1, 2, 3, 4].map(count), [336_776, 26_115, 3_322, 16, 1_458]);
+        let count = |topic: usize| {
+            events
+                .list
+                .iter()
+                .filter(|e| usize::from(e.topic) == topic)
+                .count()
+        };
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(count),
+            [336_776, 26_115, 3_322, 16, 1_458]
+        );
         assert!(events.list.is_sorted_by_key(|e| e.at_s));
-        let first = events.list.iter().find(|e| usize::from(e.topic) == FLIGHTS).unwrap();
+        let first = events
+            .list
+            .iter()
+            .find(|e| usize::from(e.topic) == FLIGHTS)
+            .unwrap();
         assert_eq!(first.at_s, 1_357_035_300); // 2013-01-01T10:15:00Z
-        let value: serde_json::Value = serde_json::from_slice(events.value(first)).unwrap();
-        assert_eq!((value["tailnum"].as_str(), value["dep_delay"].as_i64()), (Some("N14228"), Some(2)));
-        assert_eq!(events.key(first), b"UA1545");
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        events.encode(first, &mut key, &mut value);
+        assert_eq!(key, b"UA1545");
+        let value: serde_json::Value = serde_json::from_slice(&value).unwrap();
+        assert_eq!(
+            (value["tailnum"].as_str(), value["dep_delay"].as_i64()),
+            (Some("N14228"), Some(2))
+        );
+    }
+
+    #[test]
+    fn every_event_is_json_with_its_key() {
+        let events = load(Tables::AsTheyCome).unwrap();
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for event in &events.list {
+            events.encode(event, &mut key, &mut value);
+            assert!(
+                serde_json::from_slice::<serde_json::Value>(&value).is_ok(),
+                "{}",
+                String::from_utf8_lossy(&value)
+            );
+            assert!(!key.is_empty());
+        }
     }
 
     #[test]

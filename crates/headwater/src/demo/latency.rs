@@ -46,7 +46,10 @@ impl Reader {
 }
 
 fn ask_until(stop: &AtomicBool, http: SocketAddr) -> Vec<(Instant, u64)> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).build().into();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(10)))
+        .build()
+        .into();
     let url = format!("http://{http}/api/views/{VIEW}/rows?limit=10");
     let mut seen: Vec<(Instant, u64)> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -62,15 +65,24 @@ fn ask_until(stop: &AtomicBool, http: SocketAddr) -> Vec<(Instant, u64)> {
 /// Flights that the view counts, all its rows together (their second column).
 fn count(agent: &ureq::Agent, url: &str) -> Option<u64> {
     let answer: serde_json::Value = agent.get(url).call().ok()?.body_mut().read_json().ok()?;
-    Some(answer["rows"].as_array()?.iter().filter_map(|row| row[1].as_u64()).sum())
+    Some(
+        answer["rows"]
+            .as_array()?
+            .iter()
+            .filter_map(|row| row[1].as_u64())
+            .sum(),
+    )
 }
 
 /// Flight n is visible at the first look that counted more than n.
 fn summarize(sent_at: &[Instant], seen: &[(Instant, u64)]) -> Visible {
-    let mut histogram = Histogram::<u64>::new_with_bounds(1, 600_000_000, 3).unwrap_or_else(|_| unreachable!("bounds are valid"));
+    let mut histogram = Histogram::<u64>::new_with_bounds(1, 600_000_000, 3)
+        .unwrap_or_else(|_| unreachable!("bounds are valid"));
     let mut next = 0;
     for (at, count) in seen {
-        let until = usize::try_from(*count).unwrap_or(usize::MAX).min(sent_at.len());
+        let until = usize::try_from(*count)
+            .unwrap_or(usize::MAX)
+            .min(sent_at.len());
         for sent in sent_at.get(next..until).unwrap_or(&[]) {
             let micros = at.saturating_duration_since(*sent).as_micros();
             histogram.saturating_record(u64::try_from(micros).unwrap_or(u64::MAX).max(1));
@@ -96,6 +108,9 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let visible = summarize(&[at(0), at(10), at(20)], &[(at(15), 2), (at(60), 3)]);
         assert_eq!(visible.flights, 3);
-        assert!((visible.max - 40.0).abs() < 0.1 && (visible.p50 - 15.0).abs() < 0.1, "{visible:?}");
+        assert!(
+            (visible.max - 40.0).abs() < 0.1 && (visible.p50 - 15.0).abs() < 0.1,
+            "{visible:?}"
+        );
     }
 }

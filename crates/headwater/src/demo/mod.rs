@@ -52,9 +52,13 @@ struct Scratch {
 impl Scratch {
     fn new(args: &DemoArgs) -> Result<Self, Failure> {
         if let Some(dir) = &args.data {
-            return Ok(Self { dir: dir.clone(), ours: false });
+            return Ok(Self {
+                dir: dir.clone(),
+                ours: false,
+            });
         }
-        let dir = std::env::temp_dir().join(format!("headwater-demo-{}", uuid::Uuid::new_v4().simple()));
+        let dir =
+            std::env::temp_dir().join(format!("headwater-demo-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&dir)?;
         Ok(Self { dir, ours: true })
     }
@@ -73,7 +77,9 @@ async fn start(args: &DemoArgs, scratch: &Scratch) -> Result<Node, Failure> {
     let given = args.given(&scratch.dir);
     let node = match Node::start(given.clone().resolve()?).await {
         // Somebody's node may run on the usual ports; a demo must not care.
-        Err(error) if error.is_address_in_use() && args.ports_are_ours() => Node::start(free_ports(given.resolve()?)).await?,
+        Err(error) if error.is_address_in_use() && args.ports_are_ours() => {
+            Node::start(free_ports(given.resolve()?)).await?
+        }
         started => started?,
     };
     node.create_topic("flights", 4).await?;
@@ -90,7 +96,12 @@ fn free_ports(mut settings: Settings) -> Settings {
     settings
 }
 
-async fn replay(args: &DemoArgs, node: &Node, events: &Events, pace: Pace) -> Result<Report, Failure> {
+async fn replay(
+    args: &DemoArgs,
+    node: &Node,
+    events: &Events,
+    pace: Pace,
+) -> Result<Report, Failure> {
     let reader = matches!(pace, Pace::Rate(_)).then(|| latency::Reader::start(node.http()));
     let started = Instant::now();
     let bar = report::progress(args.output, events.list.len());
@@ -112,7 +123,12 @@ async fn settle(node: &Node, started: Instant, replayed: &Replayed) -> Result<()
     while !node.settled(pipeline::NAME) {
         if Instant::now() > deadline {
             let lag = node.lag(pipeline::NAME);
-            return Err(format!("{lag} of {} events are still under way after {:?}", replayed.events, started.elapsed()).into());
+            return Err(format!(
+                "{lag} of {} events are still under way after {:?}",
+                replayed.events,
+                started.elapsed()
+            )
+            .into());
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

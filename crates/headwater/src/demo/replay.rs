@@ -23,11 +23,17 @@ pub struct Replayed {
     pub sent_at: Vec<Instant>,
 }
 
-pub async fn run(kafka: SocketAddr, events: &Events, pace: Pace, bar: &ProgressBar) -> Result<Replayed, Failure> {
+pub async fn run(
+    kafka: SocketAddr,
+    events: &Events,
+    pace: Pace,
+    bar: &ProgressBar,
+) -> Result<Replayed, Failure> {
     let client = Client::connect(&kafka.to_string(), "headwater-demo").await?;
     let producer = Producer::new(client, config(pace));
     let mut replayed = Replayed::default();
     let schedule = Schedule::new(events, pace);
+    let (mut key, mut value) = (Vec::new(), Vec::new());
     let started = Instant::now();
     for (at, event) in events.list.iter().enumerate() {
         if let Some(due) = schedule.due(at, event.at_s) {
@@ -45,18 +51,19 @@ pub async fn run(kafka: SocketAddr, events: &Events, pace: Pace, bar: &ProgressB
             }
         }
         // Whether it arrived is asked once, by the flush at the end.
-        drop(producer.send(&outgoing(events, event)).await?);
+        events.encode(event, &mut key, &mut value);
+        drop(producer.send(&outgoing(event, &key, &value)).await?);
         replayed.events += 1;
     }
     producer.flush().await?;
     Ok(replayed)
 }
 
-fn outgoing<'a>(events: &'a Events, event: &Event) -> Outgoing<'a> {
+fn outgoing<'a>(event: &Event, key: &'a [u8], value: &'a [u8]) -> Outgoing<'a> {
     Outgoing {
         topic: TOPICS[usize::from(event.topic)],
-        key: Some(events.key(event)),
-        value: Some(events.value(event)),
+        key: Some(key),
+        value: Some(value),
         timestamp_ms: Some(event.at_s * 1_000),
         ..Outgoing::default()
     }
@@ -67,7 +74,11 @@ fn config(pace: Pace) -> ProducerConfig {
         Pace::Full => (5, 256 * 1024),
         Pace::Year | Pace::Rate(_) => (1, 64 * 1024),
     };
-    ProducerConfig { linger: Duration::from_millis(linger_ms), batch_bytes, ..ProducerConfig::default() }
+    ProducerConfig {
+        linger: Duration::from_millis(linger_ms),
+        batch_bytes,
+        ..ProducerConfig::default()
+    }
 }
 
 /// Sleeps until then, if that is worth a sleep.
@@ -81,25 +92,40 @@ async fn producer_pause(due: Instant) {
 enum Schedule {
     AtOnce,
     /// By event time.
-    Year { first_s: i64, seconds: f64 },
+    Year {
+        first_s: i64,
+        seconds: f64,
+    },
     /// By position.
-    Rate { per_s: f64 },
+    Rate {
+        per_s: f64,
+    },
 }
 
 impl Schedule {
     fn new(events: &Events, pace: Pace) -> Self {
-        let (first, last) = (events.list.first().map_or(0, |e| e.at_s), events.list.last().map_or(0, |e| e.at_s));
+        let (first, last) = (
+            events.list.first().map_or(0, |e| e.at_s),
+            events.list.last().map_or(0, |e| e.at_s),
+        );
         match pace {
             Pace::Full => Self::AtOnce,
-            Pace::Year => Self::Year { first_s: first, seconds: ((last - first) as f64).max(1.0) },
-            Pace::Rate(per_s) => Self::Rate { per_s: f64::from(per_s) },
+            Pace::Year => Self::Year {
+                first_s: first,
+                seconds: ((last - first) as f64).max(1.0),
+            },
+            Pace::Rate(per_s) => Self::Rate {
+                per_s: f64::from(per_s),
+            },
         }
     }
 
     fn due(&self, at: usize, at_s: i64) -> Option<Duration> {
         match self {
             Self::AtOnce => None,
-            Self::Year { first_s, seconds } => Some(YEAR.mul_f64((at_s - first_s) as f64 / seconds)),
+            Self::Year { first_s, seconds } => {
+                Some(YEAR.mul_f64((at_s - first_s) as f64 / seconds))
+            }
             Self::Rate { per_s } => Some(Duration::from_secs_f64(at as f64 / per_s)),
         }
     }

@@ -1,8 +1,8 @@
 //! Pipelines, alerts and dead letters, as the page shows them.
 
 use headwater_edge_http::dto::{
-    AlertEvent, AlertEventKind, AlertInfo, Alerts, DeadLetter, DeadLetterCount, DeadLetters, FiringAlert, Operator,
-    Pipeline, PipelineState, RowsQuery, Sink, SinkState, View, ViewRows,
+    AlertEvent, AlertEventKind, AlertInfo, Alerts, DeadLetter, DeadLetterCount, DeadLetters,
+    FiringAlert, Operator, Pipeline, PipelineState, RowsQuery, Sink, SinkState, View, ViewRows,
 };
 use headwater_edge_http::payload::Payload;
 use headwater_edge_http::{Answer, ChangeStream, Flows};
@@ -17,12 +17,24 @@ impl Flows for NodeControl {
     fn pipelines(&self) -> Answer<'_, Vec<Pipeline>> {
         Box::pin(async move {
             let status = self.engine.status();
-            Ok(status.pipelines.iter().map(|of| self.pipeline(of, &status)).collect())
+            Ok(status
+                .pipelines
+                .iter()
+                .map(|of| self.pipeline(of, &status))
+                .collect())
         })
     }
 
     fn views(&self) -> Answer<'_, Vec<View>> {
-        Box::pin(async move { Ok(self.engine.status().views.iter().map(super::rows::view).collect()) })
+        Box::pin(async move {
+            Ok(self
+                .engine
+                .status()
+                .views
+                .iter()
+                .map(super::rows::view)
+                .collect())
+        })
     }
 
     fn view_rows(&self, view: String, query: RowsQuery) -> Answer<'_, ViewRows> {
@@ -36,24 +48,43 @@ impl Flows for NodeControl {
     fn alerts(&self) -> Answer<'_, Alerts> {
         Box::pin(async move {
             let status = self.engine.status();
-            let mut history: Vec<AlertEvent> = status.alerts.iter().flat_map(|a| &a.history).map(event).collect();
+            let mut history: Vec<AlertEvent> = status
+                .alerts
+                .iter()
+                .flat_map(|a| &a.history)
+                .map(event)
+                .collect();
             history.sort_by_key(|event| std::cmp::Reverse(event.at_ms));
             history.truncate(HISTORY_SHOWN);
-            Ok(Alerts { alerts: status.alerts.iter().map(info).collect(), firing: firing(&status), history })
+            Ok(Alerts {
+                alerts: status.alerts.iter().map(info).collect(),
+                firing: firing(&status),
+                history,
+            })
         })
     }
 
     fn dead_letters(&self, limit: usize) -> Answer<'_, DeadLetters> {
         Box::pin(async move {
             let status = self.engine.status();
-            let newest = self.engine.dead_letters(limit).await.into_iter().map(letter).collect();
+            let newest = self
+                .engine
+                .dead_letters(limit)
+                .await
+                .into_iter()
+                .map(letter)
+                .collect();
             let count = |c: &engine::DeadLetterCount| DeadLetterCount {
                 pipeline: c.pipeline.clone(),
                 source: c.source.clone(),
                 total: c.total,
             };
             let counts = status.dead_letter_counts.iter().map(count).collect();
-            Ok(DeadLetters { total: status.dead_letters, counts, newest })
+            Ok(DeadLetters {
+                total: status.dead_letters,
+                counts,
+                newest,
+            })
         })
     }
 }
@@ -65,7 +96,11 @@ impl NodeControl {
             name: of.name.clone(),
             state,
             reason,
-            lag_records: of.inputs.iter().map(|input| unsigned(input.lag_records)).sum(),
+            lag_records: of
+                .inputs
+                .iter()
+                .map(|input| unsigned(input.lag_records))
+                .sum(),
             rows_total: of.rows_in,
             rows_per_s: None,
             steps_total: of.step,
@@ -74,7 +109,12 @@ impl NodeControl {
             state_limit_bytes: self.state_bytes_max as u64,
             watermark_ms: ms(of.watermark_us),
             operators: of.operators.iter().map(operator).collect(),
-            sinks: status.sinks.iter().filter(|sink| sink.pipeline == of.name).map(sink).collect(),
+            sinks: status
+                .sinks
+                .iter()
+                .filter(|sink| sink.pipeline == of.name)
+                .map(sink)
+                .collect(),
         }
     }
 }
@@ -174,7 +214,11 @@ fn event(of: &headwater_engine::alerts::AlertEvent) -> AlertEvent {
 
 /// The key's values, such as `JFK` or `4711, DE`.
 fn key_text(key: &serde_json::Map<String, serde_json::Value>) -> String {
-    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let text = |value: &serde_json::Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
     key.values().map(text).collect::<Vec<_>>().join(", ")
 }
 

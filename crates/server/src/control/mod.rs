@@ -74,5 +74,6 @@ fn unsigned(number: i64) -> u64 {
 
 /// Microseconds to the API's milliseconds; the ends of time are no time.
 fn ms(us: Option<i64>) -> Option<i64> {
-    us.filter(|us| *us != i64::MIN && *us != i64::MAX).map(|us| us.div_euclid(1_000))
+    us.filter(|us| *us != i64::MIN && *us != i64::MAX)
+        .map(|us| us.div_euclid(1_000))
 }

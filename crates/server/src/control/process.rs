@@ -2,7 +2,8 @@
 
 use headwater_base::{Clock as _, SystemClock};
 use headwater_edge_http::dto::{
-    Check, Health, HealthStatus, LagSummary, Memory, NodeInfo, Overview, PipelineSummary, Storage, Traffic,
+    Check, Health, HealthStatus, LagSummary, Memory, NodeInfo, Overview, PipelineSummary, Storage,
+    Traffic,
 };
 use headwater_edge_http::{Answer, Node};
 use headwater_engine::status::EngineStatus;
@@ -21,7 +22,11 @@ impl Node for NodeControl {
     fn metrics(&self) -> Answer<'_, String> {
         Box::pin(async move {
             self.gauges();
-            Ok(self.metrics.as_ref().map(|handle| handle.render()).unwrap_or_default())
+            Ok(self
+                .metrics
+                .as_ref()
+                .map(|handle| handle.render())
+                .unwrap_or_default())
         })
     }
 
@@ -67,7 +72,12 @@ impl NodeControl {
 
     fn traffic(&self) -> Traffic {
         let mut sum = Traffic::default();
-        for topic in self.broker.topic_views().iter().filter(|topic| !topic.internal) {
+        for topic in self
+            .broker
+            .topic_views()
+            .iter()
+            .filter(|topic| !topic.internal)
+        {
             sum.records_in_total += topic.flow.records_in;
             sum.bytes_in_total += topic.flow.bytes_in;
             sum.records_out_total += topic.flow.records_out;
@@ -77,12 +87,23 @@ impl NodeControl {
     }
 
     fn lag(&self, status: &EngineStatus) -> LagSummary {
-        let inputs = status.pipelines.iter().flat_map(|pipeline| &pipeline.inputs);
+        let inputs = status
+            .pipelines
+            .iter()
+            .flat_map(|pipeline| &pipeline.inputs);
         let groups = self.broker.group_lags();
         LagSummary {
             pipelines_records: inputs.map(|input| unsigned(input.lag_records)).sum(),
-            groups_records: groups.iter().flat_map(|group| &group.partitions).map(|part| unsigned(part.lag())).sum(),
-            sinks_records: status.sinks.iter().map(|sink| unsigned(sink.lag_records)).sum(),
+            groups_records: groups
+                .iter()
+                .flat_map(|group| &group.partitions)
+                .map(|part| unsigned(part.lag()))
+                .sum(),
+            sinks_records: status
+                .sinks
+                .iter()
+                .map(|sink| unsigned(sink.lag_records))
+                .sum(),
         }
     }
 
@@ -112,28 +133,55 @@ impl NodeControl {
         metrics::counter!("headwater_late_rows_total").absolute(status.late_rows);
         for pipeline in &status.pipelines {
             let name = || pipeline.name.clone();
-            let lag: u64 = pipeline.inputs.iter().map(|input| unsigned(input.lag_records)).sum();
+            let lag: u64 = pipeline
+                .inputs
+                .iter()
+                .map(|input| unsigned(input.lag_records))
+                .sum();
             metrics::gauge!("headwater_pipeline_lag_records", "pipeline" => name()).set(lag as f64);
-            metrics::counter!("headwater_pipeline_rows_total", "pipeline" => name()).absolute(pipeline.rows_in);
-            metrics::counter!("headwater_pipeline_steps_total", "pipeline" => name()).absolute(pipeline.step);
-            metrics::gauge!("headwater_pipeline_state_bytes", "pipeline" => name()).set(pipeline.state_bytes as f64);
+            metrics::counter!("headwater_pipeline_rows_total", "pipeline" => name())
+                .absolute(pipeline.rows_in);
+            metrics::counter!("headwater_pipeline_steps_total", "pipeline" => name())
+                .absolute(pipeline.step);
+            metrics::gauge!("headwater_pipeline_state_bytes", "pipeline" => name())
+                .set(pipeline.state_bytes as f64);
         }
         for sink in &status.sinks {
-            metrics::gauge!("headwater_sink_lag_records", "sink" => sink.name.clone()).set(unsigned(sink.lag_records) as f64);
-            metrics::counter!("headwater_sink_rows_total", "sink" => sink.name.clone()).absolute(sink.written);
+            metrics::gauge!("headwater_sink_lag_records", "sink" => sink.name.clone())
+                .set(unsigned(sink.lag_records) as f64);
+            metrics::counter!("headwater_sink_rows_total", "sink" => sink.name.clone())
+                .absolute(sink.written);
         }
     }
 
     fn check(&self) -> Health {
         let log = self.log.metrics();
-        let full = log.full.then(|| "the disk is full: writes are refused".to_owned());
-        let mut checks = vec![Check { name: "log".into(), ok: full.is_none(), message: full }];
+        let full = log
+            .full
+            .then(|| "the disk is full: writes are refused".to_owned());
+        let mut checks = vec![Check {
+            name: "log".into(),
+            ok: full.is_none(),
+            message: full,
+        }];
         for pipeline in self.engine.status().pipelines {
             let (state, reason) = state(&pipeline.state);
-            let ok = !matches!(state, headwater_edge_http::dto::PipelineState::Failed | headwater_edge_http::dto::PipelineState::Paused);
-            checks.push(Check { name: format!("pipeline {}", pipeline.name), ok, message: reason });
+            let ok = !matches!(
+                state,
+                headwater_edge_http::dto::PipelineState::Failed
+                    | headwater_edge_http::dto::PipelineState::Paused
+            );
+            checks.push(Check {
+                name: format!("pipeline {}", pipeline.name),
+                ok,
+                message: reason,
+            });
         }
-        let status = if checks.iter().all(|check| check.ok) { HealthStatus::Ok } else { HealthStatus::Degraded };
+        let status = if checks.iter().all(|check| check.ok) {
+            HealthStatus::Ok
+        } else {
+            HealthStatus::Degraded
+        };
         Health { status, checks }
     }
 }
@@ -145,7 +193,11 @@ fn summaries(status: &EngineStatus) -> Vec<PipelineSummary> {
             name: pipeline.name.clone(),
             state,
             reason,
-            lag_records: pipeline.inputs.iter().map(|input| unsigned(input.lag_records)).sum(),
+            lag_records: pipeline
+                .inputs
+                .iter()
+                .map(|input| unsigned(input.lag_records))
+                .sum(),
             rows_total: pipeline.rows_in,
             rows_per_s: None,
             watermark_ms: ms(pipeline.watermark_us),

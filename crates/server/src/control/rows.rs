@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use futures::StreamExt as _;
-use headwater_edge_http::dto::{ChangeBatch, ChangeOp, RowChange, RowsQuery, View, ViewColumn, ViewKind, ViewRows};
+use headwater_edge_http::dto::{
+    ChangeBatch, ChangeOp, RowChange, RowsQuery, View, ViewColumn, ViewKind, ViewRows,
+};
 use headwater_edge_http::{ApiError, ChangeStream};
-use headwater_engine::cell::{ViewCell, ViewChanges};
+use headwater_engine::cell::{Told, ViewCell};
 use headwater_engine::status::ViewStatus;
 use headwater_formats::{JsonEncoder, sql_name};
 use serde_json::Value;
@@ -26,33 +28,63 @@ impl NodeControl {
             Some(column) => self.ordered(&cell, column, &query).await?,
             None => newest(&cell, query.limit)?,
         };
-        Ok(ViewRows { columns: columns(&cell), rows, total: picture.rows.rows() as u64, commit: picture.step })
+        Ok(ViewRows {
+            columns: columns(&cell),
+            rows,
+            total: picture.rows.rows() as u64,
+            commit: picture.step,
+        })
     }
 
     /// Sorted by the database: the page never sorts more than it shows.
-    async fn ordered(&self, cell: &ViewCell, column: &str, query: &RowsQuery) -> Result<Vec<Vec<Value>>, ApiError> {
+    async fn ordered(
+        &self,
+        cell: &ViewCell,
+        column: &str,
+        query: &RowsQuery,
+    ) -> Result<Vec<Vec<Value>>, ApiError> {
         if cell.info.schema.index_of(column).is_err() {
-            return Err(ApiError::bad_request(format!("view {:?} has no column {column:?}", cell.info.name)));
+            return Err(ApiError::bad_request(format!(
+                "view {:?} has no column {column:?}",
+                cell.info.name
+            )));
         }
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        let direction = if query.descending { "DESC NULLS LAST" } else { "ASC NULLS LAST" };
+        let direction = if query.descending {
+            "DESC NULLS LAST"
+        } else {
+            "ASC NULLS LAST"
+        };
         let (from, by) = (quoted(&cell.info.name), quoted(column));
-        let sql = format!("SELECT * FROM {from} ORDER BY {by} {direction} LIMIT {}", query.limit);
+        let sql = format!(
+            "SELECT * FROM {from} ORDER BY {by} {direction} LIMIT {}",
+            query.limit
+        );
         let results = self.engine.execute(&sql, None).await.map_err(refused)?;
-        Ok(results.into_iter().next().map(|result| result.rows).unwrap_or_default())
+        Ok(results
+            .into_iter()
+            .next()
+            .map(|result| result.rows)
+            .unwrap_or_default())
     }
 
     pub fn changes_of(&self, view: &str) -> Result<ChangeStream, ApiError> {
         let changes = BroadcastStream::new(self.cell(view)?.subscribe());
         // A reader that fell behind is told so by the end of its stream.
         let kept = changes.take_while(|item| std::future::ready(item.is_ok()));
-        Ok(Box::pin(kept.filter_map(|item| std::future::ready(item.ok().map(|changes| batch(&changes))))))
+        Ok(Box::pin(kept.filter_map(|item| {
+            std::future::ready(item.ok().map(|changes| batch(&changes)))
+        })))
     }
 }
 
 fn newest(cell: &ViewCell, limit: usize) -> Result<Vec<Vec<Value>>, ApiError> {
     let internal = |error: &dyn std::fmt::Display| ApiError::internal(error.to_string());
-    let batches = cell.picture().rows.newest(limit).map_err(|error| internal(&error))?;
+    let batches = cell
+        .picture()
+        .rows
+        .newest(limit)
+        .map_err(|error| internal(&error))?;
     let encoder = JsonEncoder::new(&cell.info.schema);
     let mut rows = Vec::new();
     for batch in &batches {
@@ -74,12 +106,22 @@ fn columns(cell: &ViewCell) -> Vec<ViewColumn> {
         .collect()
 }
 
-fn batch(changes: &ViewChanges) -> ChangeBatch {
+fn batch(told: &Told) -> ChangeBatch {
     let change = |(adds, row): (bool, Vec<Value>)| RowChange {
-        op: if adds { ChangeOp::Insert } else { ChangeOp::Delete },
+        op: if adds {
+            ChangeOp::Insert
+        } else {
+            ChangeOp::Delete
+        },
         row,
     };
-    ChangeBatch { commit: changes.step, changes: changes.rows().into_iter().map(change).collect() }
+    let changes: Vec<RowChange> = told.changes.rows().into_iter().map(change).collect();
+    let left_out = told.count.saturating_sub(changes.len()) as u64;
+    ChangeBatch {
+        commit: told.changes.step,
+        changes,
+        left_out,
+    }
 }
 
 /// A view in the list.

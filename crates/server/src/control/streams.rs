@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use headwater_broker::{BrokerError, GroupLag, PlacedRecord, TopicView};
 use headwater_edge_http::dto::{
-    Group, GroupMember, GroupPartition, PartitionInfo, RecordHeader, RecordsQuery, Topic, TopicDetail, TopicRecord,
+    Group, GroupMember, GroupPartition, PartitionInfo, RecordHeader, RecordsQuery, Topic,
+    TopicDetail, TopicRecord,
 };
 use headwater_edge_http::payload::Payload;
 use headwater_edge_http::{Answer, ApiError, Streams};
@@ -19,14 +20,28 @@ impl Streams for NodeControl {
     fn topic(&self, name: String) -> Answer<'_, TopicDetail> {
         Box::pin(async move {
             let views = self.broker.topic_views();
-            let view = views.iter().find(|view| view.name == name).ok_or_else(|| no_topic(&name))?;
+            let view = views
+                .iter()
+                .find(|view| view.name == name)
+                .ok_or_else(|| no_topic(&name))?;
             let mut read_by: Vec<String> = Vec::new();
             for pipeline in self.engine.status().pipelines {
-                read_by.extend(pipeline.inputs.into_iter().filter(|i| i.topic == name).map(|i| i.name));
+                read_by.extend(
+                    pipeline
+                        .inputs
+                        .into_iter()
+                        .filter(|i| i.topic == name)
+                        .map(|i| i.name),
+                );
             }
             read_by.sort_unstable();
             read_by.dedup();
-            Ok(TopicDetail { topic: topic(view), partitions: self.partitions(view), config: self.config(&name), read_by })
+            Ok(TopicDetail {
+                topic: topic(view),
+                partitions: self.partitions(view),
+                config: self.config(&name),
+                read_by,
+            })
         })
     }
 
@@ -34,10 +49,13 @@ impl Streams for NodeControl {
         Box::pin(async move {
             let found = self.broker.newest_records(&topic, query.limit).await;
             let found = found.map_err(|error| match error {
-                BrokerError::UnknownTopicOrPartition | BrokerError::UnknownTopicId => no_topic(&topic),
+                BrokerError::UnknownTopicOrPartition | BrokerError::UnknownTopicId => {
+                    no_topic(&topic)
+                }
                 other => ApiError::internal(other.to_string()),
             })?;
-            let wanted = |placed: &PlacedRecord| query.partition.is_none_or(|p| p == placed.partition);
+            let wanted =
+                |placed: &PlacedRecord| query.partition.is_none_or(|p| p == placed.partition);
             Ok(found.into_iter().filter(wanted).map(record).collect())
         })
     }
@@ -63,7 +81,15 @@ impl NodeControl {
     /// What was set on the topic itself.
     fn config(&self, name: &str) -> BTreeMap<String, String> {
         let topic = self.broker.topic(name);
-        topic.map(|topic| topic.configs.iter().map(|(k, v)| (k.clone(), v.clone())).collect()).unwrap_or_default()
+        topic
+            .map(|topic| {
+                topic
+                    .configs
+                    .iter()
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect()
+            })
+            .unwrap_or_default()
     }
 }
 
@@ -78,7 +104,11 @@ fn topic(view: &TopicView) -> Topic {
         partitions: u32::try_from(view.partitions.len()).unwrap_or(u32::MAX),
         records: unsigned(view.records()),
         bytes: view.bytes(),
-        records_in_total: view.partitions.iter().map(|state| unsigned(state.durable_end)).sum(),
+        records_in_total: view
+            .partitions
+            .iter()
+            .map(|state| unsigned(state.durable_end))
+            .sum(),
         bytes_in_total: Some(view.flow.bytes_in),
         ..Topic::default()
     }
@@ -103,7 +133,10 @@ fn record(placed: PlacedRecord) -> TopicRecord {
 /// The member that reads a partition.
 fn reader(members: &[headwater_broker::MemberView], topic: &str, partition: i32) -> Option<String> {
     let place = format!("{topic}/{partition}");
-    members.iter().find(|member| member.assigned.contains(&place)).map(|member| member.id.clone())
+    members
+        .iter()
+        .find(|member| member.assigned.contains(&place))
+        .map(|member| member.id.clone())
 }
 
 fn group(lag: GroupLag) -> Group {
