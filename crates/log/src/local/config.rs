@@ -57,7 +57,7 @@ pub struct LogMetrics {
     pub chunks: usize,
     /// Bytes in the tail cache.
     pub tail_cache_bytes: usize,
-    /// No room on the disk for another chunk.
+    /// No room on the disk for another chunk, or for what is being written.
     pub full: bool,
 }
 

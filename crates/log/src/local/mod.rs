@@ -32,11 +32,11 @@ use std::thread::JoinHandle;
 
 use headwater_base::{Offset, PartitionId};
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::api::{
     BatchMeta, Bound, Commit, Log, PartitionState, ReadError, ReadOut, Registration, SubmitError,
-    Submitted,
+    Submitted, WriteFailure,
 };
 use crate::watch::Watchers;
 pub use config::{LocalConfig, LogMetrics, OpenError};
@@ -99,6 +99,27 @@ impl LocalLog {
     pub fn metrics(&self) -> LogMetrics {
         self.shared.metrics()
     }
+
+    /// Why nothing is written any more; only a new start can change that.
+    pub fn failure(&self) -> Option<WriteFailure> {
+        self.shared.failed.borrow().clone()
+    }
+
+    /// Resolves when [`LocalLog::failure`] has something to say. It then is for the process to end, so that somebody
+    /// notices. Pending for ever on a log that was closed in good health.
+    pub fn failed(&self) -> impl Future<Output = WriteFailure> + Send + use<> {
+        let mut failed = self.shared.failed.subscribe();
+        async move {
+            loop {
+                if let Some(failure) = failed.borrow_and_update().clone() {
+                    return failure;
+                }
+                if failed.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -136,6 +157,7 @@ fn assemble(
         },
         spare,
         full: None,
+        stuck: None,
         failure: None,
         chunks,
         cache: TailCache::default(),
@@ -154,6 +176,7 @@ fn assemble(
         chores: Condvar::new(),
         watchers: Watchers::default(),
         counters: Counters::default(),
+        failed: watch::Sender::new(None),
     });
     let writer = Writer {
         shared: Arc::clone(&shared),

@@ -44,6 +44,8 @@ struct Open {
     position: usize,
     data_end: usize,
     sequences: Option<(u64, u64)>,
+    /// Ends at `position`; empty without a frame.
+    last_frame: Vec<u8>,
     ledger: Ledger,
 }
 
@@ -181,6 +183,7 @@ impl Recovery<'_> {
             position,
             data_end,
             sequences,
+            last_frame,
         } = replayed;
         self.before = Some((number, sequences.map_or(expected, |(_, last)| last + 1)));
         if sequences.is_some() {
@@ -201,6 +204,7 @@ impl Recovery<'_> {
             position,
             data_end,
             sequences,
+            last_frame,
             ledger,
         });
         Ok(())
@@ -265,27 +269,33 @@ impl Recovery<'_> {
 
     /// Makes a chunk fit to be written on: what a torn write left is zeroed, and everything is synced, also what a
     /// process that was killed had written but not synced: it will be read as durable from now on.
+    ///
+    /// The last frame is written anew before: if its sync has failed, the system may take its pages for written though
+    /// they are in memory only, and a sync alone would do nothing. No other frame can be concerned, as nothing is
+    /// written after a failed sync.
     fn resume(&self, open: Open) -> Result<Active, OpenError> {
         let Open {
             position,
             data_end,
             sequences,
+            last_frame,
             ..
         } = open;
-        if data_end > position {
-            let bytes = data_end - position;
+        let torn_bytes = data_end - position;
+        if torn_bytes > 0 {
             tracing::warn!(
                 file = open.chunk.name(),
                 position,
-                bytes,
+                bytes = torn_bytes,
                 "cutting off a torn write that nobody was acked"
             );
-            let zeros = vec![0; bytes];
-            let wiped = open
-                .chunk
-                .file
-                .write_at(position as u64, &mut [IoSlice::new(&zeros)]);
-            wiped.map_err(self.io("cut off a torn write"))?;
+        }
+        let zeros = vec![0; torn_bytes];
+        let mut parts = [IoSlice::new(&last_frame), IoSlice::new(&zeros)];
+        if last_frame.len() + torn_bytes > 0 {
+            let from = (position - last_frame.len()) as u64;
+            let written = open.chunk.file.write_at(from, &mut parts);
+            written.map_err(self.io("write the last commits anew"))?;
         }
         open.chunk
             .file

@@ -20,6 +20,8 @@ pub(super) struct Replayed {
     /// From here on all is zero; more than `position` where something is left of a torn write.
     pub data_end: usize,
     pub sequences: Option<(u64, u64)>,
+    /// The last whole frame; it ends at `position`.
+    pub last_frame: Vec<u8>,
 }
 
 /// Why a chunk cannot be replayed.
@@ -50,6 +52,7 @@ pub(super) fn replay(
         index: ChunkIndex::new(),
     };
     let mut sequences = None;
+    let mut last_frame_at = walk.at;
     while let Some((header, commits)) = walk.next_frame() {
         for commit in &commits {
             walk.fold(commit, ledger)
@@ -59,6 +62,7 @@ pub(super) fn replay(
         let (first, _) = sequences.unwrap_or((header.first_sequence, 0));
         sequences = Some((first, next - 1));
         walk.expected = next;
+        last_frame_at = walk.at;
         walk.at += header.bytes;
     }
     walk.check_tail()?;
@@ -72,6 +76,7 @@ pub(super) fn replay(
         data_end: used.max(walk.at),
         index: walk.index,
         sequences,
+        last_frame: walk.bytes[last_frame_at..walk.at].to_vec(),
     })
 }
 

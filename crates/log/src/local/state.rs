@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use headwater_base::{Offset, PartitionId};
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::chunk::Chunk;
 use super::config::{LocalConfig, LogMetrics};
@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub indexes: IndexCache,
     pub watchers: Watchers,
     pub counters: Counters,
+    /// What [`State::failure`] says, for those who wait for it.
+    pub failed: watch::Sender<Option<WriteFailure>>,
 }
 
 /// Written by the writer, read by anybody.
@@ -53,6 +55,8 @@ pub(super) struct State {
     pub spare: Option<Arc<Chunk>>,
     /// Why there is no next chunk.
     pub full: Option<String>,
+    /// Why the writer cannot write a frame now and tries it again and again.
+    pub stuck: Option<String>,
     pub failure: Option<WriteFailure>,
     pub chunks: BTreeMap<u64, ChunkState>,
     pub cache: TailCache,
@@ -149,6 +153,18 @@ impl State {
 }
 
 impl Shared {
+    /// Nothing more is written, for good; gives back what still waited.
+    pub fn poison(&self, failure: &WriteFailure) -> VecDeque<Queued> {
+        let waiting = {
+            let mut state = self.state.lock();
+            state.failure = Some(failure.clone());
+            self.chores.notify_one();
+            std::mem::take(&mut state.queue)
+        };
+        self.failed.send_replace(Some(failure.clone()));
+        waiting
+    }
+
     pub fn metrics(&self) -> LogMetrics {
         let state = self.state.lock();
         LogMetrics {
@@ -159,7 +175,7 @@ impl Shared {
             written_bytes: self.counters.written_bytes.load(Ordering::Relaxed),
             chunks: state.chunks.len(),
             tail_cache_bytes: state.cache.bytes,
-            full: state.full.is_some(),
+            full: state.full.is_some() || state.stuck.is_some(),
         }
     }
 }

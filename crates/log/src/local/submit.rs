@@ -79,6 +79,9 @@ impl Shared {
         if let Some(failure) = &state.failure {
             return Err(failure.clone().into());
         }
+        if let Some(why) = &state.stuck {
+            return Err(SubmitError::Full(why.clone()));
+        }
         let queued_bytes = state.queued_bytes;
         if queued_bytes > 0 && queued_bytes + bytes > self.config.queue_bytes_max {
             return Err(SubmitError::Busy { queued_bytes });

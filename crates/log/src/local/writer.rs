@@ -38,6 +38,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Runs until the log closes and the queue is empty, or the disk fails.
     pub fn run(mut self) {
+        let _told = ToldOfPanic(Arc::clone(&self.shared));
         while let Some(commits) = self.next_frame() {
             if commits[0].chunk.number != self.chunk.number {
                 self.roll(&commits[0].chunk);
@@ -106,7 +107,7 @@ impl Writer {
         parts.push(IoSlice::new(&header));
         parts.extend(commits.iter().map(|commit| IoSlice::new(&commit.bytes)));
         parts.push(IoSlice::new(&zeros[..padding]));
-        self.chunk.file.write_at(self.position, &mut parts)?;
+        self.put(&parts)?;
         let began = Instant::now();
         self.chunk.file.sync_data()?;
         let counters = &self.shared.counters;
@@ -122,6 +123,45 @@ impl Writer {
             Ordering::Relaxed,
         );
         Ok(())
+    }
+
+    /// Writes a frame. Where preallocated space was no promise (copy-on-write file systems) the disk may turn out to be
+    /// full only here. Nothing was promised to be durable yet, so the same bytes may be tried again in the same place
+    /// until there is room; a failed sync never may.
+    fn put(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        loop {
+            let written = self.chunk.file.write_at(self.position, &mut parts.to_vec());
+            match written {
+                Err(error) if is_no_room(&error) => self.wait_for_room(error)?,
+                other => {
+                    self.unstuck();
+                    return other;
+                }
+            }
+        }
+    }
+
+    /// Waits before the next try; gives the error back when the log closes.
+    fn wait_for_room(&self, error: io::Error) -> io::Result<()> {
+        let mut state = self.shared.state.lock();
+        if state.closing {
+            return Err(error);
+        }
+        if state.stuck.is_none() {
+            let place = self.shared.disk.path().join(self.chunk.name());
+            let why = format!("no room to write to {}: {error}", place.display());
+            tracing::warn!("{why}; writes are refused until there is room");
+            state.stuck = Some(why);
+        }
+        let pause = self.shared.config.full_retry;
+        self.shared.work.wait_for(&mut state, pause);
+        Ok(())
+    }
+
+    fn unstuck(&self) {
+        if self.shared.state.lock().stuck.take().is_some() {
+            tracing::info!("there is room on the disk again");
+        }
     }
 
     /// The frame is durable: index it, move the high watermarks, tell.
@@ -233,15 +273,31 @@ impl Writer {
             reason: error.to_string(),
         };
         tracing::error!(%failure, "nothing more is written");
-        let waiting = {
-            let mut state = self.shared.state.lock();
-            state.failure = Some(failure.clone());
-            self.shared.chores.notify_one();
-            std::mem::take(&mut state.queue)
-        };
+        let waiting = self.shared.poison(&failure);
         for queued in commits.into_iter().chain(waiting) {
             // Nobody listening is fine: not everybody waits for the disk.
             let _ = queued.done.send(Err(failure.clone()));
+        }
+    }
+}
+
+fn is_no_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+/// Should the writer panic, nobody may wait for it.
+struct ToldOfPanic(Arc<Shared>);
+
+impl Drop for ToldOfPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let failure = WriteFailure {
+                place: self.0.disk.path().display().to_string(),
+                reason: "the writer has panicked".to_owned(),
+            };
+            // Dropping what waits tells those who wait.
+            drop(self.0.poison(&failure));
         }
     }
 }

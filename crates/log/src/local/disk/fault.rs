@@ -44,6 +44,7 @@ struct Inner {
     locked: bool,
     sync_fails: bool,
     sync_lies: bool,
+    writes_full: bool,
     free_bytes: Option<u64>,
     sync_takes: Duration,
     entropy: u64,
@@ -83,9 +84,20 @@ impl FaultDisk {
         self.inner.lock().dead
     }
 
-    /// From now on every sync fails.
+    /// From now on every sync fails, and as on Linux what it was to write counts as written from then on: it is read,
+    /// but no later sync writes it.
     pub fn fail_sync(&self) {
         self.inner.lock().sync_fails = true;
+    }
+
+    /// Syncs work again.
+    pub fn mend_sync(&self) {
+        self.inner.lock().sync_fails = false;
+    }
+
+    /// Whether writes find, half-way, that there is no room, as on file systems that do not keep preallocated space.
+    pub fn set_writes_full(&self, full: bool) {
+        self.inner.lock().writes_full = full;
     }
 
     /// From now on a sync says yes and does nothing: what the log would be without its fdatasync.
@@ -347,12 +359,19 @@ impl DiskFile for FaultFile {
                 .ok_or_else(|| not_found("file"))?;
             let (from, to) = (position as usize, position as usize + data.len());
             if to > file.current.len() {
-                // The log only writes into what it has preallocated; growing would be a full disk in an append.
-                return Err(io::ErrorKind::StorageFull.into());
+                // The log only writes into what it has preallocated.
+                return Err(io::Error::other("a write behind the preallocated"));
             }
-            file.current[from..to].copy_from_slice(&data);
+            let data = match inner.writes_full {
+                true => data[..data.len() / 2].to_vec(),
+                false => data,
+            };
+            file.current[from..from + data.len()].copy_from_slice(&data);
             file.unsynced.push((from, data));
-            Ok(())
+            match inner.writes_full {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => Ok(()),
+            }
         })
     }
 
@@ -374,16 +393,17 @@ impl DiskFile for FaultFile {
             std::thread::sleep(takes);
         }
         self.disk.change(|inner| {
-            if inner.sync_fails {
-                return Err(io::Error::other("input/output error"));
-            }
-            if inner.dead || inner.sync_lies {
+            if inner.dead || (inner.sync_lies && !inner.sync_fails) {
                 return Ok(());
             }
             let file = inner
                 .files
                 .get_mut(&self.id)
                 .ok_or_else(|| not_found("file"))?;
+            if inner.sync_fails {
+                file.unsynced.clear();
+                return Err(io::Error::other("input/output error"));
+            }
             for (position, data) in file.unsynced.drain(..) {
                 file.durable[position..position + data.len()].copy_from_slice(&data);
             }

@@ -7,6 +7,7 @@ use super::basics::{open, small};
 use crate::api::{Append, Bound, Commit, Log, ReadError, SubmitError};
 use crate::conformance::{batch, commit_of, partition, submit};
 use crate::local::disk::FaultDisk;
+use crate::local::disk::fault::Survives;
 use crate::local::{LocalConfig, LocalLog, OpenError};
 use crate::wait;
 
@@ -78,6 +79,82 @@ fn a_failed_sync_poisons_for_good() {
         log.read(p, 0, 1000, Bound::Durable).unwrap().batches.len(),
         1
     );
+}
+
+#[test]
+fn a_failure_is_told_to_those_who_wait_for_it() {
+    let disk = FaultDisk::new(1);
+    let log = open(&disk);
+    let commit = commit_of(&[(partition(1), batch(5, 1))]);
+    wait(submit(&log, &commit).durable).unwrap();
+    let failed = log.failed();
+    assert!(log.failure().is_none());
+    disk.fail_sync();
+    wait(submit(&log, &commit).durable).unwrap_err();
+    let failure = wait(Box::pin(async { Err(failed.await) })).unwrap_err();
+    assert!(failure.reason.contains("input/output error"), "{failure}");
+    assert!(log.failure().is_some());
+    let told_later = log.failed();
+    assert!(wait(Box::pin(async { Err(told_later.await) })).is_err());
+}
+
+#[test]
+fn what_a_failed_sync_left_in_memory_is_on_the_disk_before_it_counts() {
+    let disk = FaultDisk::new(1);
+    let log = open(&disk);
+    let p = partition(1);
+    let commit = commit_of(&[(p, batch(5, 1))]);
+    wait(submit(&log, &commit).durable).unwrap();
+    disk.fail_sync();
+    wait(submit(&log, &commit).durable).unwrap_err();
+    drop(log);
+    disk.mend_sync();
+    let cut = disk.after_power_cut(Survives::Nothing);
+    assert_eq!(open(&cut).state(p).durable_end, 5);
+    // Only the process starts again: it finds the commit in the system's memory, and gives it to readers.
+    let log = open(&disk);
+    assert_eq!(log.state(p).durable_end, 10);
+    wait(submit(&log, &commit_of(&[(partition(2), batch(1, 1))])).durable).unwrap();
+    drop(log);
+    let cut = disk.after_power_cut(Survives::Nothing);
+    assert_eq!(open(&cut).state(p).durable_end, 10);
+}
+
+#[test]
+fn a_write_without_room_is_tried_again_until_there_is_some() {
+    let disk = FaultDisk::new(1);
+    let log = open(&disk);
+    let p = partition(1);
+    let commit = commit_of(&[(p, batch(5, 1))]);
+    wait(submit(&log, &commit).durable).unwrap();
+    disk.set_writes_full(true);
+    let stuck = submit(&log, &commit).durable;
+    eventually("full", || log.metrics().full);
+    assert!(matches!(
+        log.submit(commit.clone()),
+        Err(SubmitError::Full(_))
+    ));
+    assert_eq!(log.state(p).durable_end, 5);
+    disk.set_writes_full(false);
+    wait(stuck).unwrap();
+    eventually("room again", || log.submit(commit.clone()).is_ok());
+    assert!(log.failure().is_none() && !log.metrics().full);
+    drop(log);
+    assert_eq!(open(&disk).state(p).durable_end, 15);
+}
+
+#[test]
+fn a_log_closes_also_while_there_is_no_room() {
+    let disk = FaultDisk::new(1);
+    let log = open(&disk);
+    let commit = commit_of(&[(partition(1), batch(5, 1))]);
+    disk.set_writes_full(true);
+    let stuck = submit(&log, &commit).durable;
+    eventually("full", || log.metrics().full);
+    drop(log);
+    wait(stuck).unwrap_err();
+    disk.set_writes_full(false);
+    assert_eq!(open(&disk).state(partition(1)).durable_end, 0);
 }
 
 #[test]
