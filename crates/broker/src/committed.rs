@@ -155,21 +155,25 @@ impl CommittedStore {
         self.state.lock().groups.keys().cloned().collect()
     }
 
-    /// The topic is gone, and with it what was committed for it.
-    pub fn forget_topic(&self, topic: &str) {
-        let gone: Vec<_> = {
+    /// Forgets what was committed for topics that are no more.
+    ///
+    /// # Errors
+    /// The log takes nothing.
+    pub fn forget_topics(
+        &self,
+        gone: impl Fn(&str) -> bool,
+    ) -> Result<Option<Durable>, BrokerError> {
+        let entries: Vec<_> = {
             let state = self.state.lock();
             let of_topic = |(group, offsets): (&String, &BTreeMap<Place, CommittedOffset>)| {
-                let places = offsets.keys().filter(|(name, _)| name == topic);
+                let places = offsets.keys().filter(|(name, _)| gone(name));
                 places
                     .map(|place| (group.clone(), place.clone(), None))
                     .collect::<Vec<_>>()
             };
             state.groups.iter().flat_map(of_topic).collect()
         };
-        if let Err(error) = self.write_all(gone) {
-            tracing::warn!(%error, topic, "committed offsets of a deleted topic stay");
-        }
+        self.write_all(entries)
     }
 
     /// Resolves when everything that was written so far is durable: nothing is shown that a crash could take back.

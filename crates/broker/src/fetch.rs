@@ -46,7 +46,7 @@ pub struct Fetched {
 /// The answer, one result per item in order.
 pub struct FetchOut {
     pub partitions: Vec<Result<Fetched, BrokerError>>,
-    /// Accounts for bytes that were read from the disk until the answer has been written.
+    /// Accounts for bytes that an answer holds, from the disk or many from the cache, until the answer has been written.
     pub memory: Option<OwnedSemaphorePermit>,
 }
 
@@ -57,6 +57,9 @@ struct Target {
     offset: Offset,
     max_bytes: usize,
 }
+
+/// Answers from the tail cache up to here are not accounted for.
+const UNACCOUNTED_BYTES_MAX: usize = 64 * 1024;
 
 type Targets = Arc<[Result<Target, BrokerError>]>;
 
@@ -128,10 +131,8 @@ impl Broker {
     async fn read_all(&self, targets: &Targets, max_bytes: usize) -> FetchOut {
         let cached = |target: &Target| self.log.in_memory(target.id, target.offset);
         if targets.iter().flatten().all(cached) {
-            return FetchOut {
-                partitions: read_targets(&*self.log, targets, max_bytes),
-                memory: None,
-            };
+            let partitions = read_targets(&*self.log, targets, max_bytes);
+            return self.account_cached(partitions);
         }
         let mut memory = self.reserve(targets, max_bytes).await;
         let (log, owned) = (Arc::clone(&self.log), Arc::clone(targets));
@@ -145,6 +146,27 @@ impl Broker {
         if let Some(held) = &mut memory {
             let surplus = held.num_permits().saturating_sub(bytes_of(&partitions));
             drop(held.split(surplus));
+        }
+        FetchOut { partitions, memory }
+    }
+
+    /// Commits in an answer outlive the tail cache while the peer is slow to take it. Where there is no room left for them
+    /// the answer is one batch: nobody waits here for others' peers.
+    fn account_cached(&self, mut partitions: Vec<Result<Fetched, BrokerError>>) -> FetchOut {
+        let bytes = bytes_of(&partitions);
+        if bytes <= UNACCOUNTED_BYTES_MAX {
+            return FetchOut {
+                partitions,
+                memory: None,
+            };
+        }
+        let permits = bytes.min(self.config.fetch_buffer_bytes_max);
+        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+        let memory = Arc::clone(&self.fetch_budget)
+            .try_acquire_many_owned(permits)
+            .ok();
+        if memory.is_none() {
+            leave_first_batch(&mut partitions);
         }
         FetchOut { partitions, memory }
     }
@@ -278,6 +300,15 @@ fn read_one(log: &dyn Log, target: Target, left: usize, any: bool) -> Result<Fet
         log.read(target.id, target.offset, limit.max(1), Bound::Durable)?;
     cut(&mut batches, limit, any);
     Ok(Fetched { batches, state })
+}
+
+/// Leaves one batch of the whole answer.
+fn leave_first_batch(partitions: &mut [Result<Fetched, BrokerError>]) {
+    let mut keep = 1;
+    for fetched in partitions.iter_mut().flatten() {
+        fetched.batches.truncate(keep);
+        keep -= fetched.batches.len();
+    }
 }
 
 /// Leaves whole batches within the limit; one at least when nothing else is in the answer.

@@ -90,6 +90,7 @@ impl Broker {
         };
         broker.name_cluster()?;
         broker.sweep(held);
+        broker.sweep_offsets();
         Ok(Arc::new(broker))
     }
 
@@ -135,6 +136,15 @@ impl Broker {
         };
         let orphans = held.into_iter().filter(|id| !known(id)).collect();
         catalog::drop_partitions(&*self.log, orphans);
+    }
+
+    /// Forgets offsets that were committed for topics deleted just before a crash.
+    fn sweep_offsets(&self) {
+        let catalog = self.catalog.current();
+        let gone = |topic: &str| catalog.topic(topic).is_none();
+        if let Err(error) = self.committed.forget_topics(gone) {
+            tracing::warn!(%error, "committed offsets of deleted topics stay until the next start");
+        }
     }
 }
 

@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_base::{Offset, PartitionId, TopicId};
 use headwater_log::Commit;
 use headwater_meta::{Catalog, Topic};
+use tokio::time::Instant;
 
 use crate::Broker;
 use crate::catalog::{Plan, settle};
 use crate::error::BrokerError;
+
+/// How long deleting a topic tries to delete its committed offsets when the log is busy, and how often.
+const FORGET_PATIENCE: Duration = Duration::from_secs(5);
+const FORGET_PAUSE: Duration = Duration::from_millis(10);
 
 /// A topic as a client names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -195,8 +201,26 @@ impl Broker {
         })?;
         self.producers.forget(topic.id);
         self.counters.forget(topic.id);
-        self.committed.forget_topic(&topic.name);
+        self.forget_offsets(&topic.name).await?;
         settle(durables).await
+    }
+
+    /// A topic made anew under the name must not inherit what groups had read of this one.
+    async fn forget_offsets(&self, topic: &str) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + FORGET_PATIENCE;
+        loop {
+            match self.committed.forget_topics(|name| name == topic) {
+                Ok(durable) => return settle(durable.into_iter().collect()).await,
+                // The topic is gone, so that asking again would not help the client. What stays goes with the next start.
+                Err(BrokerError::Retry(_)) if Instant::now() < deadline => {
+                    tokio::time::sleep(FORGET_PAUSE).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, topic, "committed offsets of a deleted topic stay");
+                    return Err(error);
+                }
+            }
+        }
     }
 
     /// Grows a topic to `partitions`; `assignments` are the nodes of each new one, or empty.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use headwater_base::Offset;
 use headwater_coord::groups::{Committer, GroupError, State, group_id_ok};
+use headwater_log::Durable;
+use headwater_meta::Catalog;
 
 use crate::Broker;
 use crate::committed::{CommittedOffset, Place};
@@ -35,7 +37,33 @@ impl Broker {
         items: Vec<CommitItem>,
     ) -> Result<Vec<Result<(), BrokerError>>, GroupError> {
         self.check_committer(id, by)?;
-        let checked: Vec<_> = items.iter().map(|item| self.check_item(item)).collect();
+        let (checked, written) = self.write_offsets(id, items);
+        let outcome = match written {
+            Ok(Some(durable)) => durable.await.map_err(BrokerError::from),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        Ok(checked
+            .into_iter()
+            .map(|check| check.and(outcome.clone()))
+            .collect())
+    }
+
+    /// Which items are acceptable, and what became of those.
+    fn write_offsets(
+        &self,
+        id: &str,
+        items: Vec<CommitItem>,
+    ) -> (
+        Vec<Result<(), BrokerError>>,
+        Result<Option<Durable>, BrokerError>,
+    ) {
+        // Held until they are written, so that a topic's deletion finds them or they find it deleted.
+        let catalog = self.catalog.hold();
+        let checked: Vec<_> = items
+            .iter()
+            .map(|item| self.check_item(&catalog, item))
+            .collect();
         let commit_ms = self.clock.now_ms();
         let good = items
             .into_iter()
@@ -59,15 +87,8 @@ impl Broker {
                 }),
             )
         });
-        let outcome = match self.committed.write(id, entries.collect()) {
-            Ok(Some(durable)) => durable.await.map_err(BrokerError::from),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        Ok(checked
-            .into_iter()
-            .map(|check| check.and(outcome.clone()))
-            .collect())
+        let written = self.committed.write(id, entries.collect());
+        (checked, written)
     }
 
     fn check_committer(&self, id: &str, by: &Committer) -> Result<(), GroupError> {
@@ -82,8 +103,7 @@ impl Broker {
         }
     }
 
-    fn check_item(&self, item: &CommitItem) -> Result<(), BrokerError> {
-        let catalog = self.catalog.current();
+    fn check_item(&self, catalog: &Catalog, item: &CommitItem) -> Result<(), BrokerError> {
         let topic = catalog
             .topic(&item.topic)
             .ok_or(BrokerError::UnknownTopicOrPartition)?;

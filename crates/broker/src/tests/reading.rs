@@ -119,3 +119,47 @@ async fn the_newest_records_and_the_flow_are_shown() {
     );
     assert_eq!(view.flow.bytes_in, view.flow.bytes_out);
 }
+
+#[tokio::test]
+async fn answers_from_the_cache_share_the_memory_for_answers() {
+    let bench = Bench::new();
+    bench.topic("t", 2, &[]).await;
+    let mut builder = BatchBuilder::new(Codec::None);
+    builder.push(1, None, Some(&vec![7; 50_000]));
+    let large = builder.build();
+    for partition in [0, 0, 1] {
+        let ticket = bench
+            .broker
+            .produce(&named("t"), partition, Some(large.clone()));
+        ticket.unwrap().settle().await.unwrap();
+    }
+    let fetch = async || {
+        let item = |partition| FetchItem {
+            topic: named("t"),
+            partition,
+            offset: 0,
+            max_bytes: 1 << 20,
+            leader_epoch: -1,
+        };
+        let request = FetchRequest {
+            max_wait: Duration::ZERO,
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            partitions: vec![item(0), item(1)],
+        };
+        let out = bench.broker.fetch(request).await;
+        let count = |fetched: &Result<Fetched, _>| fetched.as_ref().unwrap().batches.len();
+        let counts: Vec<usize> = out.partitions.iter().map(count).collect();
+        (counts, out.memory)
+    };
+    let (counts, memory) = fetch().await;
+    assert_eq!(counts, [2, 1]);
+    assert_eq!(memory.unwrap().num_permits(), 3 * large.len());
+    let budget = Arc::clone(&bench.broker.fetch_budget);
+    let others = budget.available_permits() as u32 - 100_000;
+    let taken = budget.acquire_many_owned(others).await.unwrap();
+    let (counts, memory) = fetch().await;
+    assert_eq!((counts, memory.is_none()), (vec![1, 0], true));
+    drop(taken);
+    assert_eq!(fetch().await.0, [2, 1]);
+}

@@ -205,3 +205,49 @@ async fn the_brokers_own_partitions_stay_short() {
         "2099"
     );
 }
+
+#[tokio::test]
+async fn offsets_of_a_deleted_topic_that_a_crash_has_left_are_forgotten_at_the_next_start() {
+    let bench = Bench::new();
+    bench.topic("t", 1, &[]).await;
+    commit(&bench, "g", "t", 5).await;
+    // What a crash between the two commits of a deletion leaves.
+    let plan = |catalog: &headwater_meta::Catalog| {
+        Ok(crate::catalog::Plan {
+            changes: vec![catalog.delete("t")?],
+            drops: Vec::new(),
+        })
+    };
+    let durables = bench.broker.catalog.change(plan).unwrap();
+    crate::catalog::settle(durables).await.unwrap();
+    let bench = bench.restart();
+    bench.topic("t", 1, &[]).await;
+    assert_eq!(committed(&bench, "g", "t").await, None);
+    let bench = bench.restart();
+    assert_eq!(committed(&bench, "g", "t").await, None);
+}
+
+#[tokio::test]
+async fn a_deletion_is_told_when_the_offsets_are_gone_for_good() {
+    let bench = Bench::new();
+    bench.topic("t", 1, &[]).await;
+    commit(&bench, "g", "t", 5).await;
+    bench.log.hold();
+    let topic = named("t");
+    let deletion = bench.broker.delete_topic(&topic);
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let state = bench.log.state(COMMITTED);
+        assert!(state.submitted_end > state.durable_end);
+        bench.log.release();
+        state.submitted_end
+    };
+    let (deleted, end) = tokio::join!(
+        async {
+            deletion.await.unwrap();
+            bench.log.state(COMMITTED).durable_end
+        },
+        release
+    );
+    assert_eq!(deleted, end);
+}
