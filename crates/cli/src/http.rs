@@ -78,7 +78,7 @@ pub struct Applied {
 pub struct AppliedChange {
     pub name: String,
     pub kind: String,
-    /// `created`, `unchanged`, `replaced` or `dropped`.
+    /// `created`, `unchanged`, `replaced`, `dropped` or `orphaned`.
     pub action: String,
 }
 

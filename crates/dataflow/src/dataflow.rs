@@ -18,6 +18,8 @@ use crate::operator::{Operator, OperatorError, StepContext};
 use crate::stateless::{filter::Filter, project::Project, union::Union, unnest::Unnest};
 
 const VERSION: u32 = 1;
+/// Rows that go through a graph at once in which each may become as many as a row has windows (1,000).
+const UNNEST_ROWS_MAX: usize = 1_024;
 
 /// One view's operators and their state. Owned by one task.
 pub struct Dataflow {
@@ -26,6 +28,8 @@ pub struct Dataflow {
     leaves: HashMap<String, Vec<usize>>,
     /// The root's deltas of this step so far.
     results: Vec<Delta>,
+    /// Whether a row may become many on its way.
+    unnests: bool,
 }
 
 struct Running {
@@ -67,6 +71,7 @@ impl Dataflow {
             nodes: Vec::new(),
             leaves: HashMap::new(),
             results: Vec::new(),
+            unnests: graph.nodes.iter().any(|node| matches!(node.op, Op::Unnest)),
         };
         for (at, node) in graph.nodes.iter().enumerate() {
             let known = |id: &NodeId| places.get(id).copied().filter(|input| *input < at);
@@ -129,7 +134,13 @@ impl Dataflow {
                 return Err(broken(&node.key, reason));
             }
             node.rows_in += delta.len() as u64;
-            self.spread(leaf, vec![delta.clone()], ctx)?;
+            let pieces = match self.unnests {
+                true => delta.clone().pieces(UNNEST_ROWS_MAX),
+                false => vec![delta.clone()],
+            };
+            for piece in pieces {
+                self.spread(leaf, vec![piece], ctx)?;
+            }
         }
         Ok(())
     }

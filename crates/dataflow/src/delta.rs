@@ -99,6 +99,30 @@ impl Delta {
         })
     }
 
+    /// The same rows, at most `rows_max` in each delta.
+    pub fn pieces(self, rows_max: usize) -> Vec<Self> {
+        if self.len() <= rows_max {
+            return vec![self];
+        }
+        let piece = |from: usize| {
+            let to = (from + rows_max).min(self.len());
+            Self {
+                rows: self.rows.slice(from, to - from),
+                kinds: self.kinds.as_ref().map(|kinds| Arc::from(&kinds[from..to])),
+                origin: self.origin.as_ref().map(|origin| Origin {
+                    source: origin.source,
+                    partition: Arc::from(&origin.partition[from..to]),
+                    offset: Arc::from(&origin.offset[from..to]),
+                    watermark: Arc::from(&origin.watermark[from..to]),
+                }),
+            }
+        };
+        (0..self.len())
+            .step_by(rows_max.max(1))
+            .map(piece)
+            .collect()
+    }
+
     /// The rows at `indices`, in their order.
     pub fn take(&self, indices: &[u32]) -> Result<Self, ArrowError> {
         Ok(Self {

@@ -66,18 +66,20 @@ fn told(changes: ChangeStream) -> impl Stream<Item = Said> + Send {
 /// Waits for a change, then takes what follows within a moment.
 async fn gather(changes: &mut ChangeStream) -> Option<Said> {
     let mut batch = changes.next().await?;
-    let mut count = batch.changes.len() as u64;
+    let mut count = batch.changes.len() as u64 + batch.left_out;
+    let mut left_out = batch.left_out > 0;
     let until = Instant::now() + CHANGES_PAUSE;
     while let Ok(Some(next)) = tokio::time::timeout_at(until, changes.next()).await {
         batch.commit = next.commit;
-        count += next.changes.len() as u64;
+        count += next.changes.len() as u64 + next.left_out;
+        left_out |= next.left_out > 0;
         // Past the limit only the count matters, so that memory does not grow with it.
         if count as usize <= CHANGES_PER_EVENT_MAX {
             batch.changes.extend(next.changes);
         }
     }
     tokio::time::sleep_until(until).await;
-    match count as usize > CHANGES_PER_EVENT_MAX {
+    match left_out || count as usize > CHANGES_PER_EVENT_MAX {
         true => Some(Said::Reload(Skipped {
             commit: batch.commit,
             changes: count,
@@ -110,6 +112,7 @@ mod tests {
         ChangeBatch {
             commit,
             changes: vec![change; changes],
+            left_out: 0,
         }
     }
 

@@ -14,7 +14,9 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 /// Steps that a subscriber may fall behind before it loses its place.
-const SUBSCRIBER_STEPS_MAX: usize = 256;
+const SUBSCRIBER_STEPS_MAX: usize = 16;
+/// Rows of one step past which subscribers are only told how many there were: to read the view anew is cheaper than to follow.
+const SUBSCRIBER_ROWS_MAX: usize = 2_000;
 
 /// What a view is, apart from its rows.
 #[derive(Clone, Debug)]
@@ -34,7 +36,7 @@ pub struct ViewInfo {
 pub struct ViewCell {
     pub info: ViewInfo,
     content: Mutex<Content>,
-    changes: broadcast::Sender<Arc<ViewChanges>>,
+    changes: broadcast::Sender<Arc<Told>>,
     gone: AtomicBool,
 }
 
@@ -51,7 +53,16 @@ struct Content {
 pub struct ViewChanges {
     pub step: u64,
     pub at_ms: i64,
+    /// What they are; for subscribers empty when there were too many.
     pub deltas: Vec<Delta>,
+}
+
+/// What a subscriber is told of a step.
+#[derive(Debug)]
+pub struct Told {
+    pub changes: ViewChanges,
+    /// Rows that changed.
+    pub count: usize,
 }
 
 /// Rows of a view as of one step.
@@ -126,9 +137,13 @@ impl ViewCell {
         content.step = changes.step;
         content.changelogs.extend(changelogs.iter().copied());
         drop(content);
-        if self.changes.receiver_count() > 0 && changes.deltas.iter().any(|delta| !delta.is_empty())
-        {
-            let _ = self.changes.send(Arc::new(changes));
+        let count = changes.deltas.iter().map(Delta::len).sum();
+        if self.changes.receiver_count() > 0 && count > 0 {
+            let mut told = Told { changes, count };
+            if count > SUBSCRIBER_ROWS_MAX {
+                told.changes.deltas.clear();
+            }
+            let _ = self.changes.send(Arc::new(told));
         }
         Ok(())
     }
@@ -161,7 +176,7 @@ impl ViewCell {
     }
 
     /// Changes from now on. A receiver that falls too far behind is told so and has to read the rows anew.
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<ViewChanges>> {
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Told>> {
         self.changes.subscribe()
     }
 

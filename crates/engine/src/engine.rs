@@ -115,6 +115,9 @@ impl Engine {
         let engine = Self {
             inner: Arc::new(inner),
         };
+        if let Err(error) = engine.sweep(&objects).await {
+            tracing::warn!(error = error.message, "an internal topic stays for now");
+        }
         let plans = engine
             .plan_all(&objects)
             .await
@@ -149,10 +152,27 @@ impl Engine {
             .store(pipeline_bytes, Ordering::Release);
     }
 
+    /// Deletes internal topics that no object has: what a crash between two changes left. An object of the same name would go on
+    /// with them as if it had never been away.
+    async fn sweep(&self, objects: &Objects) -> Result<(), SqlError> {
+        let wanted = internal_topics(objects);
+        for topic in self.inner.log.topics() {
+            if build::is_own_topic(&topic.name) && !wanted.contains(&topic.name) {
+                let deleted = self.inner.log.delete_topic(&topic.name).await;
+                deleted.map_err(|error| {
+                    SqlError::new(format!("internal topic {}: {error}", topic.name))
+                        .hint("it is left over from an earlier change; try again in a moment")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes another catalog the one that counts: all of it, or nothing.
     pub(crate) async fn change_to(&self, after: Objects) -> Result<(), SqlError> {
-        let plans = self.plan_all(&after).await?;
         let before = self.inner.objects.read().clone();
+        self.sweep(&before).await?;
+        let plans = self.plan_all(&after).await?;
         let now_ms = self.inner.config.clock.now_ms();
         store::save(
             &self.inner.log,

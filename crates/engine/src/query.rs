@@ -339,16 +339,13 @@ impl Iterator for Pieces {
 }
 
 fn raw_rows(taken: &Taken) -> Result<RecordBatch, String> {
-    let (mut offsets, mut times, mut keys, mut values) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let text = |bytes: Option<&[u8]>| {
-        bytes
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
-            .map(str::to_owned)
+    let (mut offsets, mut times) = (Vec::new(), Vec::new());
+    let (mut keys, mut values, mut headers) = (Vec::new(), Vec::new(), Vec::new());
+    let text = |bytes: Option<bytes::Bytes>| {
+        bytes.and_then(|bytes| std::str::from_utf8(&bytes).ok().map(str::to_owned))
     };
     for batch in &taken.batches {
-        let mut records = headwater_record::records(batch).map_err(|error| error.to_string())?;
-        while let Some(record) = records.next_ref() {
+        for record in headwater_record::records(batch).map_err(|error| error.to_string())? {
             let record = record.map_err(|error| error.to_string())?;
             if record.offset < taken.range.from || record.offset >= taken.range.next {
                 continue;
@@ -357,6 +354,7 @@ fn raw_rows(taken: &Taken) -> Result<RecordBatch, String> {
             times.push(record.timestamp.saturating_mul(1_000));
             keys.push(text(record.key));
             values.push(text(record.value));
+            headers.push(headers_text(&record.headers));
         }
     }
     let columns: Vec<ArrayRef> = vec![
@@ -365,8 +363,22 @@ fn raw_rows(taken: &Taken) -> Result<RecordBatch, String> {
         Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
         Arc::new(StringArray::from(keys)),
         Arc::new(StringArray::from(values)),
+        Arc::new(StringArray::from(headers)),
     ];
     RecordBatch::try_new(topic_schema(), columns).map_err(|error| error.to_string())
+}
+
+/// In order; a key may come several times. Bytes that are no text are shown as well as it goes.
+fn headers_text(headers: &[headwater_record::Header]) -> Option<String> {
+    let lossy = |bytes: &bytes::Bytes| String::from_utf8_lossy(bytes).into_owned();
+    let all: Vec<serde_json::Value> = headers
+        .iter()
+        .map(|header| {
+            let value = header.value.as_ref().map(lossy);
+            serde_json::json!({"key": lossy(&header.key), "value": value})
+        })
+        .collect();
+    (!all.is_empty()).then(|| serde_json::Value::Array(all).to_string())
 }
 
 /// Ends of everything that a pipeline reads.

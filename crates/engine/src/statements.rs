@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use crate::catalog::change::{Action, ObjectChange as AppliedObject};
-use crate::catalog::change::{Wanted, create, drop_object};
+use crate::catalog::change::{Wanted, create, drop_object, make_pipeline};
 use crate::catalog::{Object, Objects};
 use crate::engine::Engine;
 use crate::error::StatementError;
@@ -45,6 +45,10 @@ impl ApplyReport {
             (Action::Replaced, "replaced"),
             (Action::Dropped, "dropped"),
             (Action::Unchanged, "unchanged"),
+            (
+                Action::Orphaned,
+                "no longer in the files (--replace drops them)",
+            ),
         ];
         let parts: Vec<String> = words
             .iter()
@@ -102,11 +106,9 @@ impl Engine {
             }
         }
         let before = self.inner.objects.read().clone();
-        let (after, objects) = create(&before, wanted)?;
-        if objects
-            .iter()
-            .any(|object| object.action != Action::Unchanged)
-        {
+        let (after, objects) = make_pipeline(&before, pipeline, wanted, replace)?;
+        let as_before = |action| matches!(action, Action::Unchanged | Action::Orphaned);
+        if !objects.iter().all(|object| as_before(object.action)) {
             self.change_to(after).await?;
         } else {
             self.take_up_again(pipeline).await?;

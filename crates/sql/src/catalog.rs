@@ -60,7 +60,8 @@ impl ViewDef {
     }
 }
 
-/// The columns of a topic without a definition: `partition`, `offset`, `timestamp`, `key`, `value` (text; NULL where not UTF-8).
+/// The columns of a topic without a definition: `partition`, `offset`, `timestamp`, `key`, `value` (text; NULL where not UTF-8),
+/// `headers` (a JSON array of objects with `key` and `value`; NULL without any).
 pub fn topic_schema() -> SchemaRef {
     let field = |name: &str, data_type| Field::new(name, data_type, true);
     Arc::new(Schema::new(vec![
@@ -69,6 +70,7 @@ pub fn topic_schema() -> SchemaRef {
         field("timestamp", timestamptz()),
         field("key", DataType::Utf8),
         field("value", DataType::Utf8),
+        field("headers", DataType::Utf8),
     ]))
 }
 

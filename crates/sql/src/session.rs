@@ -8,9 +8,7 @@ use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::optimizer::Analyzer;
 use datafusion::prelude::SessionConfig;
 
-use crate::functions::{
-    self, checked::CheckIntegers, clock::StepClock, interval::IntervalTimes,
-};
+use crate::functions::{self, checked::CheckIntegers, clock::StepClock, interval::IntervalTimes};
 use crate::types::OurTypes;
 use crate::windows::Windows;
 

@@ -34,42 +34,12 @@ impl Closing {
         }
     }
 
-    /// Reports late rows; which rows are not, or `None` if none is late.
-    pub(super) fn judge(
-        &self,
-        group: &[ArrayRef],
-        delta: &Delta,
-        operator: &str,
-        ctx: &mut StepContext,
-    ) -> Result<Option<BooleanArray>, String> {
+    /// Rows of windows that have closed, for their own partition or here.
+    fn late(&self, group: &[ArrayRef], delta: &Delta) -> Result<Vec<u32>, String> {
         let ends = ends_us(&group[self.column])?;
         let own = delta.origin.as_ref().map(|o| &o.watermark);
         let watermark = |row: usize| own.map_or(i64::MIN, |w| w[row]).max(self.closed_us);
-        let late: Vec<u32> = (0..)
-            .zip(&ends)
-            .filter(|(row, end)| **end <= watermark(*row as usize))
-            .map(|(r, _)| r)
-            .collect();
-        if late.is_empty() {
-            return Ok(None);
-        }
-        // A late correction is told once, by its new row.
-        let told: Vec<u32> = late
-            .iter()
-            .copied()
-            .filter(|row| delta.kind(*row as usize).adds())
-            .collect();
-        if !told.is_empty() {
-            let Delta { rows, origin, .. } = delta.take(&told).map_err(|e| e.to_string())?;
-            ctx.late.push(LateRow {
-                operator: operator.to_owned(),
-                rows,
-                origin,
-            });
-        }
-        let mut good = vec![true; ends.len()];
-        late.iter().for_each(|row| good[*row as usize] = false);
-        Ok(Some(good.into()))
+        Ok(positions(&ends, |row, end| end <= watermark(row)))
     }
 
     /// Remembers when new groups will close.
@@ -131,7 +101,53 @@ impl Closing {
     }
 }
 
+/// The rows whose window end is so.
+fn positions(ends: &[i64], so: impl Fn(usize, i64) -> bool) -> Vec<u32> {
+    (0..)
+        .zip(ends)
+        .filter(|(row, end)| so(*row as usize, **end))
+        .map(|(row, _)| row)
+        .collect()
+}
+
 impl Aggregate {
+    /// Reports late rows; which rows are not, or `None` if none is late. Late is also what belongs to a group that has been let go:
+    /// it would come back with a part of its rows only.
+    pub(super) fn judge(
+        &self,
+        group: &[ArrayRef],
+        delta: &Delta,
+        ctx: &mut StepContext,
+    ) -> Result<Option<BooleanArray>, String> {
+        let late = match (&self.closing, self.window_end) {
+            (Some(closing), _) => closing.late(group, delta)?,
+            (None, Some(column)) if self.gone_us > i64::MIN => {
+                positions(&ends_us(&group[column])?, |_, end| end < self.gone_us)
+            }
+            _ => return Ok(None),
+        };
+        if late.is_empty() {
+            return Ok(None);
+        }
+        // A late correction is told once, by its new row.
+        let told: Vec<u32> = late
+            .iter()
+            .copied()
+            .filter(|row| delta.kind(*row as usize).adds())
+            .collect();
+        if !told.is_empty() {
+            let Delta { rows, origin, .. } = delta.take(&told).map_err(|e| e.to_string())?;
+            ctx.late.push(LateRow {
+                operator: self.key.clone(),
+                rows,
+                origin,
+            });
+        }
+        let mut good = vec![true; delta.len()];
+        late.iter().for_each(|row| good[*row as usize] = false);
+        Ok(Some(good.into()))
+    }
+
     pub(super) fn emit_closed(
         &mut self,
         ctx: &mut StepContext,
@@ -157,7 +173,7 @@ impl Aggregate {
         Ok(delta.into_iter().collect())
     }
 
-    /// Forgets groups whose window ended at or before `older_than_us`, without a word downstream. Those that wait for their
+    /// Forgets groups whose window ended before `older_than_us` (as views do with their rows), without a word downstream. Those that wait for their
     /// window to close keep waiting.
     pub(super) fn let_go(&mut self, older_than_us: i64) -> Result<(), OperatorError> {
         let (Some(column), None) = (self.window_end, &self.closing) else {
@@ -172,10 +188,11 @@ impl Aggregate {
         let old: Vec<u32> = live
             .iter()
             .zip(ends)
-            .filter(|(_, end)| *end <= older_than_us)
+            .filter(|(_, end)| *end < older_than_us)
             .map(|(g, _)| *g)
             .collect();
         self.forget(&old);
+        self.gone_us = self.gone_us.max(older_than_us);
         Ok(())
     }
 }

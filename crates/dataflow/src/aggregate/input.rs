@@ -58,11 +58,8 @@ impl Aggregate {
                 Err(good) => delta = eval.keep(&delta, &good)?,
             }
         }
-        if let Some(closing) = &self.closing
-            && let Some(good) = closing
-                .judge(&group, &delta, &self.key, eval.ctx)
-                .map_err(|e| eval.broken(e))?
-        {
+        let on_time = self.judge(&group, &delta, eval.ctx);
+        if let Some(good) = on_time.map_err(|e| eval.broken(e))? {
             let keep = |a: &ArrayRef| filter(a, &good).map_err(|e| eval.broken(e));
             group = group.iter().map(keep).collect::<Result<_, _>>()?;
             args = args.iter().map(keep).collect::<Result<_, _>>()?;

@@ -41,6 +41,8 @@ pub(crate) struct Aggregate {
     closing: Option<Closing>,
     /// Group column by which state may be let go, see [`Operator::retain`].
     window_end: Option<usize>,
+    /// Groups whose window ended before this have been let go.
+    gone_us: i64,
     /// Rows as they were before this step, of the groups that it touched.
     old: Old,
 }
@@ -78,6 +80,7 @@ impl Aggregate {
             window_end: plan
                 .close
                 .or(node.props.window_end.filter(|w| *w < plan.group.len())),
+            gone_us: i64::MIN,
             plan: plan.clone(),
             accumulators,
             old: Old::default(),

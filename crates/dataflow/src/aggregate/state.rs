@@ -6,11 +6,13 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
 
 use super::Aggregate;
-use crate::codec::persist::{expect_version, get_all, invalid, put_all, put_u32};
+use crate::codec::persist::{
+    expect_version, get_all, get_u32, get_u64, invalid, put_all, put_u32, put_u64,
+};
 use crate::codec::{Damaged, Unkept};
 use crate::keys::KeyTable;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 pub(super) struct Groups {
     keys: KeyTable,
@@ -136,6 +138,7 @@ impl Aggregate {
         put_u32(out, u32::from(self.groups.started))?;
         self.groups.keys.save(out)?;
         put_all(out, &self.groups.rows)?;
+        put_u64(out, self.gone_us as u64)?;
         if let Some(closing) = &self.closing {
             closing.save(out)?;
         }
@@ -144,9 +147,10 @@ impl Aggregate {
 
     pub(super) fn load(&mut self, from: &mut dyn Read) -> io::Result<()> {
         expect_version(from, VERSION)?;
-        self.groups.started = crate::codec::persist::get_u32(from)? != 0;
+        self.groups.started = get_u32(from)? != 0;
         self.groups.keys.load(from)?;
         self.groups.rows = get_all(from)?;
+        self.gone_us = get_u64(from)? as i64;
         if self.groups.rows.len() != self.groups.bound() {
             return Err(invalid("groups and their row counts differ in number"));
         }

@@ -113,6 +113,7 @@ impl Table {
         drop(self.changes.send(ChangeBatch {
             commit: held.0,
             changes,
+            left_out: 0,
         }));
     }
 }

@@ -75,4 +75,6 @@ pub enum AppliedAction {
     Unchanged,
     Replaced,
     Dropped,
+    /// In no file any more, but still there.
+    Orphaned,
 }

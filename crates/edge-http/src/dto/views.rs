@@ -79,6 +79,9 @@ pub struct ViewRows {
 pub struct ChangeBatch {
     pub commit: u64,
     pub changes: Vec<RowChange>,
+    /// Changes of the commit that are not among `changes`, because there were too many; a page is told to reload.
+    #[serde(skip)]
+    pub left_out: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -129,6 +129,7 @@ impl Flows for Fake {
             ChangeBatch {
                 commit,
                 changes: vec![change.clone(); 400],
+                left_out: 0,
             }
         };
         let changes: ChangeStream = match view.as_str() {

@@ -67,6 +67,13 @@ pub fn alert_topic(alert: &str) -> String {
     format!("__headwater_alerts_{}", safe(alert))
 }
 
+/// Whether it is one of the above, of whatever object.
+pub fn is_own_topic(topic: &str) -> bool {
+    ["steps", "changes", "alerts"]
+        .iter()
+        .any(|kind| topic.starts_with(&format!("__headwater_{kind}_")))
+}
+
 /// A name as part of a topic's name: other characters as their code.
 fn safe(name: &str) -> String {
     let mut out = String::new();

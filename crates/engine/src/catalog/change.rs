@@ -15,6 +15,8 @@ pub enum Action {
     Unchanged,
     Replaced,
     Dropped,
+    /// The pipeline's files no longer have it; it stays until they are applied with `--replace`.
+    Orphaned,
 }
 
 /// What became of one object.
@@ -35,14 +37,49 @@ pub struct Wanted {
     pub replace: bool,
 }
 
+/// The catalog with exactly these in a pipeline: what it has besides goes if `replace`, and is named otherwise.
+pub fn make_pipeline(
+    before: &Objects,
+    pipeline: &str,
+    wanted: Vec<Wanted>,
+    replace: bool,
+) -> Result<(Objects, Vec<ObjectChange>), SqlError> {
+    let named = |name: &str| wanted.iter().any(|w| w.defined.definition.name() == name);
+    let orphans: Vec<Arc<Object>> = before
+        .of_pipeline(pipeline)
+        .filter(|object| !named(&object.name))
+        .cloned()
+        .collect();
+    let action = if replace {
+        Action::Dropped
+    } else {
+        Action::Orphaned
+    };
+    let gone: &[Arc<Object>] = if replace { &orphans } else { &[] };
+    let (after, mut changes) = create_without(before, wanted, gone)?;
+    changes.extend(orphans.iter().map(|object| change(object, action)));
+    Ok((after, changes))
+}
+
 /// The catalog with all of them, or why not.
 pub fn create(
     before: &Objects,
     wanted: Vec<Wanted>,
 ) -> Result<(Objects, Vec<ObjectChange>), SqlError> {
+    create_without(before, wanted, &[])
+}
+
+fn create_without(
+    before: &Objects,
+    wanted: Vec<Wanted>,
+    gone: &[Arc<Object>],
+) -> Result<(Objects, Vec<ObjectChange>), SqlError> {
     let mut changes = Vec::new();
     let mut incoming: Vec<Object> = Vec::new();
     let mut after = before.clone();
+    for object in gone {
+        after.by_name.remove(&object.name);
+    }
     for want in wanted {
         let name = want.defined.definition.name().to_owned();
         let kind = want.defined.kind().word().to_owned();
@@ -63,10 +100,10 @@ pub fn create(
         }
         changes.push(ObjectChange { name, kind, action });
     }
-    if changes
+    let replaced = changes
         .iter()
-        .any(|change| change.action == Action::Replaced)
-    {
+        .any(|change| change.action == Action::Replaced);
+    if replaced || !gone.is_empty() {
         // What reads a replaced object is planned anew with it.
         let kept: Vec<Object> = after
             .by_name
@@ -76,8 +113,24 @@ pub fn create(
         incoming.extend(kept);
         after = Objects::default();
     }
-    after.admit_all(incoming)?;
+    after
+        .admit_all(incoming)
+        .map_err(|error| still_needed(error, gone))?;
     Ok((after, changes))
+}
+
+/// An object that is dropped because no file has it any more may be what another one lacks.
+fn still_needed(error: SqlError, gone: &[Arc<Object>]) -> SqlError {
+    let lacks = gone
+        .iter()
+        .find(|object| super::words(&error.message).any(|word| word == object.name));
+    match lacks {
+        Some(object) => error.hint(format!(
+            "\"{}\" is no longer in the pipeline's files: put it back, or drop what reads it",
+            object.name
+        )),
+        None => error,
+    }
 }
 
 fn action(before: &Objects, want: &Wanted) -> Result<Action, SqlError> {
@@ -156,11 +209,15 @@ pub fn drop_object(
 }
 
 fn dropped(object: &Object) -> ObjectChange {
+    change(object, Action::Dropped)
+}
+
+fn change(object: &Object, action: Action) -> ObjectChange {
     let kind = kind_of(&object.definition).word().to_owned();
     ObjectChange {
         name: object.name.clone(),
         kind,
-        action: Action::Dropped,
+        action,
     }
 }
 

@@ -185,23 +185,7 @@ impl InputDecoder {
             offset: places.offsets[row],
         };
         let computed: &[i64] = delta.origin.as_ref().map_or(&[], |origin| &origin.offset);
-        let mut next = 0;
-        let mut records = Vec::with_capacity(batch.deleted.len());
-        for row in 0..batch.deleted.len() {
-            let at = at(row);
-            let mut key = Vec::new();
-            keys.write(row, &mut key);
-            if batch.deleted[row] {
-                records.push(Upsert { key, row: None, at });
-            } else if computed.get(next) == Some(&at.offset) {
-                records.push(Upsert {
-                    key,
-                    row: Some(next),
-                    at,
-                });
-                next += 1;
-            }
-        }
+        let records = upserts(&keys, &batch.deleted, at, computed);
         Ok((delta.rows, records, watermark))
     }
 
@@ -278,6 +262,33 @@ impl InputDecoder {
             .map_err(|e| e.to_string())?;
         Ok(SourceRows { delta, watermark })
     }
+}
+
+/// The records of a table in order; `computed`: offsets of the rows that have come through their computed columns.
+fn upserts(
+    keys: &RowKeys,
+    deleted: &[bool],
+    at: impl Fn(usize) -> RecordAt,
+    computed: &[i64],
+) -> Vec<Upsert> {
+    let mut next = 0;
+    let mut records = Vec::with_capacity(deleted.len());
+    for (row, deleted) in deleted.iter().enumerate() {
+        let at = at(row);
+        let mut key = Vec::new();
+        keys.write(row, &mut key);
+        if *deleted {
+            records.push(Upsert { key, row: None, at });
+        } else if computed.get(next) == Some(&at.offset) {
+            records.push(Upsert {
+                key,
+                row: Some(next),
+                at,
+            });
+            next += 1;
+        }
+    }
+    records
 }
 
 /// Calls back for every record of the range; what it refuses is a dead letter.

@@ -14,6 +14,9 @@ use crate::config::StepBounds;
 const REREAD_BYTES_FIRST: usize = 16 * 1024;
 const REREAD_GROWTH: usize = 4;
 
+/// How many times larger compressed records are taken to be once they are unfolded.
+const COMPRESSION: usize = 8;
+
 /// One partition of an input and how far it has been taken in.
 #[derive(Clone, Debug)]
 pub struct Partition {
@@ -82,7 +85,7 @@ pub fn gather<'a>(
         };
         slot.partition.end = extend(log, slot.partition.id, &mut one, share_bytes, share_rows)?;
         if one.range.next > from {
-            bytes_left = bytes_left.saturating_sub(one.batches.iter().map(Bytes::len).sum());
+            bytes_left = bytes_left.saturating_sub(unfolded(&one.batches));
             rows_left =
                 rows_left.saturating_sub(usize::try_from(one.range.next - from).unwrap_or(0));
             if one.range.next < slot.partition.end {
@@ -96,13 +99,9 @@ pub fn gather<'a>(
             break;
         }
         let one = &mut taken[index];
-        let (bytes, next) = (
-            one.batches.iter().map(Bytes::len).sum::<usize>(),
-            one.range.next,
-        );
+        let (bytes, next) = (unfolded(&one.batches), one.range.next);
         extend(log, id, one, bytes_left, rows_left)?;
-        bytes_left =
-            bytes_left.saturating_sub(one.batches.iter().map(Bytes::len).sum::<usize>() - bytes);
+        bytes_left = bytes_left.saturating_sub(unfolded(&one.batches) - bytes);
         rows_left = rows_left.saturating_sub(usize::try_from(one.range.next - next).unwrap_or(0));
     }
     Ok(taken)
@@ -119,7 +118,7 @@ fn extend(
     let from = taken.range.next;
     let read = log.read_committed(id, from, bytes_max, Visibility::InFlight)?;
     let rows_max = i64::try_from(rows_max).unwrap_or(i64::MAX);
-    let (batches, next) = within(read.batches, read.next, from, rows_max);
+    let (batches, next) = within(read.batches, read.next, from, (rows_max, bytes_max));
     // A batch that began before `from` is there already.
     let known = taken
         .batches
@@ -134,17 +133,18 @@ fn extend(
     Ok(read.end)
 }
 
-/// The first batches that hold no more than `rows_max` offsets (at least one batch).
+/// The first batches that hold no more than so many offsets and bytes when unfolded (at least one batch).
 fn within(
     mut batches: Vec<Bytes>,
     read_next: Offset,
     from: Offset,
-    rows_max: i64,
+    (rows_max, bytes_max): (i64, usize),
 ) -> (Vec<Bytes>, Offset) {
-    let over = batches
-        .iter()
-        .skip(1)
-        .position(|batch| last_offset(batch) - from >= rows_max);
+    let mut bytes = batches.first().map_or(0, |batch| unfolded_bytes(batch));
+    let over = batches.iter().skip(1).position(|batch| {
+        bytes += unfolded_bytes(batch);
+        last_offset(batch) - from >= rows_max || bytes > bytes_max
+    });
     match over {
         None => (batches, read_next),
         Some(position) => {
@@ -153,6 +153,16 @@ fn within(
             (batches, next)
         }
     }
+}
+
+/// About how large a batch is once it is unfolded (the codec is in the low bits of the attributes, at byte 21).
+fn unfolded_bytes(batch: &[u8]) -> usize {
+    let compressed = batch.get(22).is_some_and(|attributes| attributes & 7 != 0);
+    batch.len() * if compressed { COMPRESSION } else { 1 }
+}
+
+fn unfolded(batches: &[Bytes]) -> usize {
+    batches.iter().map(|batch| unfolded_bytes(batch)).sum()
 }
 
 /// Reads a recorded range again.
@@ -207,4 +217,33 @@ pub fn positions(input: u32, partitions: &[Partition]) -> impl Iterator<Item = P
         partition: p.index,
         next: p.next,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use headwater_record::{BatchBuilder, Codec};
+
+    use super::*;
+
+    fn batch(codec: Codec, bytes: usize) -> Bytes {
+        let mut batch = BatchBuilder::new(codec);
+        // Nothing that a codec could make smaller than it is taken for.
+        let value: Vec<u8> = (0..bytes).map(|i| (i * i / 7) as u8).collect();
+        batch.push(1, None, Some(&value));
+        batch.build()
+    }
+
+    #[test]
+    fn a_step_is_bounded_by_what_its_input_unfolds_to() {
+        let plain = vec![batch(Codec::None, 1_000); 4];
+        let most =
+            |batches: &Vec<Bytes>, bytes| within(batches.clone(), 4, 0, (100, bytes)).0.len();
+        assert_eq!(most(&plain, 3_500), 3);
+        assert_eq!(most(&plain, 10_000), 4);
+        let folded = vec![batch(Codec::Gzip, 1_000); 4];
+        let one = folded[0].len();
+        assert_eq!(most(&folded, one * 4), 1, "at least one");
+        assert_eq!(most(&folded, one * COMPRESSION * 2), 2);
+    }
 }

@@ -206,8 +206,9 @@ fn carried(fresh: &Genesis, before: &History, same_flows: bool) -> (Vec<Position
     let translate = |from: &BTreeMap<(u32, i32), i64>, position: &Position| {
         let identity = fresh.inputs.get(position.input as usize)?;
         let input = old.inputs.iter().position(|known| known == identity)?;
-        from.get(&(u32::try_from(input).ok()?, position.partition))
-            .copied()
+        let there = from.get(&(u32::try_from(input).ok()?, position.partition));
+        // A partition that an input got later begins at its start, whatever its source says of the others.
+        Some(there.copied().unwrap_or(0))
     };
     let mut known: Vec<Position> = fresh.base.clone();
     if same_flows {

@@ -338,13 +338,18 @@ impl Runner {
             || self.book.steps_since_snapshot >= policy.steps_max
     }
 
+    /// The step topic is another one whenever the pipeline is created: files of one before do not fit.
+    pub(super) fn snapshot_fingerprint(&self) -> String {
+        format!("{}-{}", self.core.plan.flow_fingerprint, self.steps.topic)
+    }
+
     fn snapshot(&mut self) -> Result<(), StepFailure> {
         self.book.bytes_since_snapshot = 0;
         self.book.steps_since_snapshot = 0;
         let id = SnapshotId {
             generation: self.core.generation,
             step: self.core.step,
-            fingerprint: self.core.plan.flow_fingerprint.clone(),
+            fingerprint: self.snapshot_fingerprint(),
         };
         let core = persist::snapshot(&self.core).map_err(failure)?;
         let sent = self.publish.send(Publish::Snapshot { id, core });

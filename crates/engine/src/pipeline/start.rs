@@ -247,7 +247,7 @@ fn from_snapshot(
     };
     let last = steps.last().map_or(0, |(_, record)| record.step);
     let inherits = runner.genesis.inherits.filter(|_| whole);
-    let fingerprint = runner.core.plan.flow_fingerprint.clone();
+    let fingerprint = runner.snapshot_fingerprint();
     let mut tried: Vec<SnapshotId> = Vec::new();
     loop {
         let fits = |id: &SnapshotId| {
@@ -473,6 +473,18 @@ fn fresh_flow(plan: &FlowPlan) -> Result<FlowState, StepFailure> {
 
 /// Puts the partitions where a generation begins.
 fn place(core: &mut Core, base: &[Position]) {
+    let plan = Arc::clone(&core.plan);
+    for (index, (input, plan)) in core.inputs.iter_mut().zip(&plan.inputs).enumerate() {
+        let known = |partition: &Partition| {
+            base.iter()
+                .any(|p| p.input as usize == index && p.partition == partition.index)
+        };
+        // Partitions that the topic got later begin at their start, also for those who began at the end of the others.
+        let grown = input.partitions.iter_mut().filter(|p| !known(p));
+        grown
+            .filter(|_| plan.from_latest)
+            .for_each(|partition| partition.next = 0);
+    }
     for position in base {
         let Some(input) = core.inputs.get_mut(position.input as usize) else {
             continue;

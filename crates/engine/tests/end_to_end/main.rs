@@ -1,6 +1,7 @@
 //! The engine from records to rows, on a log in memory that can crash.
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
 mod crash;
 mod harness;
 mod law;

@@ -1,8 +1,10 @@
 //! Statements as typed, folders applied again and changed.
 
+use headwater_connect::{Step, StepLog};
+use headwater_record::{BatchBuilder, Codec};
 use serde_json::json;
 
-use crate::harness::{Node, PIPELINE, inputs, produce};
+use crate::harness::{Node, PIPELINE, contents, inputs, produce};
 
 async fn refused(node: &Node, sql: &str) -> String {
     node.engine.execute(sql, None).await.unwrap_err().rendered
@@ -114,5 +116,125 @@ async fn what_was_created_is_there_after_a_restart() {
     produce(&node.log, &all[60..]).await;
     node.settle().await;
     node.check_law().await;
+    node.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_folder_no_longer_has_is_named_and_goes_with_replace() {
+    let node = Node::new().await;
+    node.apply().await;
+    produce(&node.log, &inputs(50, 15)).await;
+    let without = |start: &str| {
+        let kept: Vec<&str> = PIPELINE
+            .lines()
+            .filter(|line| !line.starts_with(start))
+            .collect();
+        vec![("all.sql".to_owned(), kept.join("\n"))]
+    };
+    let sink = without("CREATE SINK country_out");
+    let apply = async |files: &Vec<(String, String)>, replace| {
+        let applied = node.engine.apply("shop", files.clone(), replace).await;
+        applied.map(|report| report.summary())
+    };
+    assert_eq!(
+        apply(&sink, false).await.unwrap(),
+        "11 unchanged, 1 no longer in the files (--replace drops them)"
+    );
+    assert_eq!(node.rows("SHOW SINKS").await.len(), 2);
+    assert_eq!(apply(&sink, true).await.unwrap(), "1 dropped, 11 unchanged");
+    assert_eq!(node.rows("SHOW SINKS").await.len(), 1);
+    node.sql("CREATE MATERIALIZED VIEW other AS SELECT country FROM by_country WHERE n > 1")
+        .await;
+    let needed = without("CREATE MATERIALIZED VIEW by_country");
+    let error = apply(&needed, true).await.unwrap_err();
+    assert!(
+        error.rendered.contains("no longer in the pipeline's files"),
+        "{}",
+        error.rendered
+    );
+    node.settle().await;
+    node.check_law().await;
+    node.engine.stop().await;
+}
+
+/// Only what a query reads is its business: not words that happen to be names, but names in whatever case.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_depends_on_what_it_reads_and_on_nothing_else() {
+    let node = Node::new().await;
+    node.sql("CREATE SOURCE s (k TEXT, v BIGINT) WITH (topic = 's', format = 'json')")
+        .await;
+    node.sql("CREATE VIEW large AS SELECT k, v FROM s WHERE v > 5")
+        .await;
+    node.sql("CREATE MATERIALIZED VIEW copy AS SELECT k AS total, v FROM Large")
+        .await;
+    node.sql("CREATE SINK out INTO topic FROM copy WITH (topic = 'out')")
+        .await;
+    let record = |v: i64| {
+        let value = json!({"k": "a", "v": v}).to_string();
+        ("s".to_owned(), 0, None, Some(value))
+    };
+    produce(&node.log, &[record(3), record(7), record(9)]).await;
+    assert_eq!(node.rows("SELECT v FROM copy").await, ["[7]", "[9]"]);
+    node.sql("CREATE MATERIALIZED VIEW total AS SELECT k FROM s")
+        .await;
+    node.sql("DROP MATERIALIZED VIEW total").await;
+    produce(&node.log, &[record(8)]).await;
+    let sent = || contents(&node.log, "out").len();
+    while sent() < 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(sent(), 3, "nothing was sent again");
+    node.sql("CREATE OR REPLACE VIEW large AS SELECT k, v FROM s WHERE v > 8")
+        .await;
+    assert_eq!(node.rows("SELECT v FROM copy").await, ["[9]"]);
+    node.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sinks_that_cannot_be_are_refused_with_a_hint() {
+    let node = Node::new().await;
+    node.apply().await;
+    node.sql("CREATE MATERIALIZED VIEW changing AS SELECT n FROM by_country")
+        .await;
+    for target in [
+        "topic FROM changing",
+        "postgres FROM changing WITH (url = 'postgres://x', table = 't')",
+    ] {
+        let told = refused(&node, &format!("CREATE SINK x INTO {target}")).await;
+        assert!(
+            told.contains("no key") && told.contains("GROUP BY"),
+            "{told}"
+        );
+    }
+    for topic in ["__headwater_catalog", "headwater-dead-letters"] {
+        let sink = format!("CREATE SINK x INTO topic FROM big_orders WITH (topic = '{topic}')");
+        let told = refused(&node, &sink).await;
+        assert!(told.contains("of the database itself"), "{told}");
+    }
+    node.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_shows_its_headers() {
+    let node = Node::new().await;
+    let info = node.log.ensure_topic("raw", 1).await.unwrap();
+    let mut batch = BatchBuilder::new(Codec::None);
+    batch.push_with_headers(1, None, Some(b"v"), &[(b"trace", Some(b"7")), (b"x", None)]);
+    batch.push(2, None, Some(b"w"));
+    let step = Step {
+        appends: vec![(info.partition(0), batch.build())],
+        trims: Vec::new(),
+    };
+    node.log.commit(step).unwrap().1.await.unwrap();
+    assert_eq!(
+        node.sql("SELECT headers FROM raw ORDER BY \"offset\"")
+            .await,
+        [
+            [json!(
+                r#"[{"key":"trace","value":"7"},{"key":"x","value":null}]"#
+            )],
+            [json!(null)]
+        ]
+    );
     node.engine.stop().await;
 }
