@@ -233,6 +233,8 @@ impl CommittedStore {
             let trim = (number + 1 == chunks).then_some(end);
             if let Err(error) = self.append(chunk.iter().copied(), trim) {
                 tracing::warn!(%error, "committed offsets were not written anew");
+                // Not again with every commit while the log is busy.
+                state.commits = 4 * state.live();
                 return;
             }
         }

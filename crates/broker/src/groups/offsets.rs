@@ -25,6 +25,9 @@ pub struct CommitItem {
 /// A group's offsets by topic and partition.
 pub type GroupOffsets = BTreeMap<Place, CommittedOffset>;
 
+/// One for each item of a commit.
+type Checks = Vec<Result<(), BrokerError>>;
+
 impl Broker {
     /// Commits offsets; those of unknown partitions are refused one by one. Resolves when the others are durable.
     ///
@@ -54,10 +57,7 @@ impl Broker {
         &self,
         id: &str,
         items: Vec<CommitItem>,
-    ) -> (
-        Vec<Result<(), BrokerError>>,
-        Result<Option<Durable>, BrokerError>,
-    ) {
+    ) -> (Checks, Result<Option<Durable>, BrokerError>) {
         // Held until they are written, so that a topic's deletion finds them or they find it deleted.
         let catalog = self.catalog.hold();
         let checked: Vec<_> = items
