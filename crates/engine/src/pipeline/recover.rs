@@ -334,8 +334,12 @@ fn next_chunk(
             let read = log
                 .read_committed(partition.id, partition.next, share, Visibility::InFlight)
                 .map_err(failure)?;
-            let next = read.next.clamp(partition.next, end);
-            let next = if read.batches.is_empty() { end } else { next };
+            // Where nothing is left to read, the rest up to the target is no longer retained.
+            let next = if read.next > partition.next {
+                read.next.min(end)
+            } else {
+                end
+            };
             let range = super::record::Range {
                 input: number,
                 partition: partition.index,

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use headwater_connect::{Step, StepLog};
 use headwater_engine::testing::MemoryStepLog;
+use headwater_record::{BatchBuilder, Codec};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Node, contents, eager, inputs, produce};
+use crate::harness::{Node, config, contents, eager, inputs, produce};
 use crate::law::check_sinks;
 
 /// The state folder as a crash leaves it.
@@ -140,5 +142,63 @@ async fn stopped_in_the_middle_of_its_replay() {
     check_sinks(&node).await;
     check_dead_letters(&node, &all).await;
     check_alerts(&node);
+    node.engine.stop().await;
+}
+
+/// A view that is larger than a step: its new sink gets it piece by piece, each row once, wherever a crash comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_the_middle_of_seeding_a_sink() {
+    const ROWS: usize = 12_000;
+    let view = "CREATE SOURCE s (id BIGINT, body TEXT) WITH (topic = 's', format = 'json');
+        CREATE MATERIALIZED VIEW v AS SELECT id, body FROM s;";
+    let files = |more: &str| vec![("all.sql".to_owned(), format!("{view}{more}"))];
+    let dir = tempfile::tempdir().unwrap();
+    let configured = config(dir.path());
+    let node = Node::on(MemoryStepLog::new(), dir, configured, None).await;
+    node.engine.apply("shop", files(""), false).await.unwrap();
+    let info = node.log.topic("s").unwrap();
+    let body = "x".repeat(1_000);
+    for piece in (0..ROWS).collect::<Vec<_>>().chunks(500) {
+        let mut batch = BatchBuilder::new(Codec::None);
+        for id in piece {
+            let value = format!("{{\"id\": {id}, \"body\": \"{body}\"}}");
+            batch.push(1, None, Some(value.as_bytes()));
+        }
+        let step = Step {
+            appends: vec![(info.partition(0), batch.build())],
+            trims: Vec::new(),
+        };
+        node.log.commit(step).unwrap().1.await.unwrap();
+    }
+    assert_eq!(node.rows("SELECT count(*) FROM v").await, ["[12000]"]);
+    let before = node.log.commits();
+    let sink = files("CREATE SINK out INTO topic FROM v WITH (topic = 'out');");
+    node.engine.apply("shop", sink, false).await.unwrap();
+    while contents(&node.log, "out").len() < ROWS {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let after = node.log.commits();
+    let mut halves = 0;
+    for commits in before..=after {
+        let log = node.log.prefix(commits);
+        let sent = contents(&log, "out").len();
+        halves += usize::from(0 < sent && sent < ROWS);
+        let dir = tempfile::tempdir().unwrap();
+        let configured = config(dir.path());
+        let again = Node::on(log, dir, configured, None).await;
+        if again.rows("SHOW SINKS").await.is_empty() {
+            continue;
+        }
+        again.settle().await;
+        let mut ids: Vec<i64> = contents(&again.log, "out")
+            .into_iter()
+            .map(|(_, value)| value.unwrap()["id"].as_i64().unwrap())
+            .collect();
+        ids.sort_unstable();
+        let all: Vec<i64> = (0..).take(ROWS).collect();
+        assert!(ids == all, "after {commits} commits {} rows", ids.len());
+        again.engine.stop().await;
+    }
+    assert!(halves > 0, "it took one step only");
     node.engine.stop().await;
 }
