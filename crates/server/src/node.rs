@@ -65,6 +65,7 @@ impl StartError {
 pub struct Node {
     kafka: SocketAddr,
     http: SocketAddr,
+    log: Arc<LocalLog>,
     broker: Arc<Broker>,
     engine: Arc<Engine>,
     stop: watch::Sender<bool>,
@@ -103,7 +104,7 @@ impl Node {
         let mut edge = edge_config(&settings, kafka_address);
         edge.log_dir = settings.data.display().to_string();
         let control = Arc::new(NodeControl::new(
-            (broker.clone(), engine.clone(), log),
+            (broker.clone(), engine.clone(), log.clone()),
             metrics,
             &settings,
             (kafka_address, http_address),
@@ -130,6 +131,7 @@ impl Node {
         let node = Self {
             kafka: kafka_address,
             http: http_address,
+            log,
             broker,
             engine,
             stop,
@@ -154,12 +156,14 @@ impl Node {
         self.engine.status()
     }
 
-    /// Resolves with a reason when the node cannot go on by itself.
+    /// Resolves with a reason when the node cannot go on by itself: its disk failed, or a listener ended.
     pub async fn failed(&self) -> String {
         let mut ended = self.ended.clone();
-        // An error means that the listeners are gone as well.
-        let _ = ended.wait_for(|ended| *ended).await;
-        "a listener ended unexpectedly".to_owned()
+        tokio::select! {
+            failure = self.log.failed() => failure.to_string(),
+            // An error means that the listeners are gone as well.
+            _ = ended.wait_for(|ended| *ended) => "a listener ended unexpectedly".to_owned(),
+        }
     }
 
     /// Makes a topic unless it is there.

@@ -34,13 +34,21 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     }
     let report = replay(&args, &node, &events, pace).await?;
     drop(events);
-    report.print(args.output, &node)?;
-    let outcome = match pace {
-        Pace::Year if args.output == Output::Text => linger(&node).await,
-        _ => Ok(()),
+    let outcome = match report {
+        Some(report) => show(&report, &args, &node).await,
+        None => Ok(()),
     };
     node.stop().await;
     outcome
+}
+
+/// Prints the summary; at the year's pace the node then stays up to be looked at.
+async fn show(report: &Report, args: &DemoArgs, node: &Node) -> Result<(), Failure> {
+    report.print(args.output, node)?;
+    match args.pace() {
+        Pace::Year if args.output == Output::Text => crate::up::until_told_to_end(node).await,
+        _ => Ok(()),
+    }
 }
 
 /// The folder of the node: the one asked for, or one that goes away with the demo.
@@ -101,26 +109,39 @@ async fn replay(
     node: &Node,
     events: &Events,
     pace: Pace,
-) -> Result<Report, Failure> {
+) -> Result<Option<Report>, Failure> {
     let reader = matches!(pace, Pace::Rate(_)).then(|| latency::Reader::start(node.http()));
     let started = Instant::now();
     let bar = report::progress(args.output, events.list.len());
     let replayed: Replayed = tokio::select! {
         replayed = replay::run(node.kafka(), events, pace, &bar) => replayed?,
-        ended = crate::up::until_told_to_end(node) => return Err(ended.err().unwrap_or_else(|| "stopped before the end of the year".into())),
+        ended = crate::up::until_told_to_end(node) => return ended.map(|()| None),
     };
-    settle(node, started, &replayed).await?;
+    settle(node, pace, started, &replayed).await?;
     let took = started.elapsed();
     bar.finish_and_clear();
     let visible = reader.map(|reader| reader.finish(&replayed.sent_at));
-    Ok(Report::new(node, &replayed, took, visible))
+    Ok(Some(Report::new(node, &replayed, took, visible)))
 }
 
-/// Waits until every view has seen every event, then closes the last windows.
-async fn settle(node: &Node, started: Instant, replayed: &Replayed) -> Result<(), Failure> {
-    node.end_of_input(pipeline::NAME).await?;
+/// Waits until every view has seen every event. Where nothing more will come, the last windows are closed; a node that stays up
+/// goes on taking what its user sends.
+async fn settle(
+    node: &Node,
+    pace: Pace,
+    started: Instant,
+    replayed: &Replayed,
+) -> Result<(), Failure> {
+    let ends = pace != Pace::Year;
+    if ends {
+        node.end_of_input(pipeline::NAME).await?;
+    }
     let deadline = Instant::now() + SETTLE_MAX;
-    while !node.settled(pipeline::NAME) {
+    let settled = || match ends {
+        true => node.settled(pipeline::NAME),
+        false => node.lag(pipeline::NAME) == 0,
+    };
+    while !settled() {
         if Instant::now() > deadline {
             let lag = node.lag(pipeline::NAME);
             return Err(format!(
@@ -133,9 +154,4 @@ async fn settle(node: &Node, started: Instant, replayed: &Replayed) -> Result<()
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     Ok(())
-}
-
-/// The node stays up to be looked at.
-async fn linger(node: &Node) -> Result<(), Failure> {
-    crate::up::until_told_to_end(node).await
 }
