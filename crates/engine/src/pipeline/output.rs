@@ -167,21 +167,23 @@ struct Encoders {
     all: JsonEncoder,
     key: Option<JsonEncoder>,
     text: bool,
+    upserted: bool,
 }
 
 struct Bound<'e> {
     all: Vec<BoundRows<'e>>,
     keys: Option<Vec<BoundRows<'e>>>,
     text: bool,
+    upserted: bool,
 }
 
 impl Encoders {
-    fn new(deltas: &[Delta], key: &RecordKey) -> Result<Self, String> {
+    fn new(deltas: &[Delta], of: &RecordKey) -> Result<Self, String> {
         let schema = deltas
             .first()
             .map(|delta| delta.rows.schema())
             .ok_or("no rows")?;
-        let (columns, text) = match key {
+        let (columns, text) = match of {
             RecordKey::None => (None, false),
             RecordKey::Appended { columns, text } | RecordKey::Upserted { columns, text } => {
                 (Some(columns), *text)
@@ -190,6 +192,7 @@ impl Encoders {
         let key = columns.map(|columns| JsonEncoder::of_columns(&schema, columns));
         Ok(Self {
             all: JsonEncoder::new(&schema),
+            upserted: matches!(of, RecordKey::Upserted { .. }),
             key,
             text,
         })
@@ -204,6 +207,7 @@ impl Encoders {
                 None => None,
             },
             text: self.text,
+            upserted: self.upserted,
         })
     }
 }
@@ -223,9 +227,14 @@ impl Bound<'_> {
     fn key(&self, at: At, into: &mut Vec<u8>) -> bool {
         let Some(keys) = &self.keys else { return false };
         into.clear();
-        if self.text {
-            return keys[at.delta].write_text(at.row, 0, into);
+        if self.text && keys[at.delta].write_text(at.row, 0, into) {
+            return true;
         }
+        if self.text && !self.upserted {
+            return false;
+        }
+        // Also for a NULL key of a row that may change: without any key nobody could tell which row is meant.
+        into.clear();
         keys[at.delta].write_object(at.row, into);
         true
     }

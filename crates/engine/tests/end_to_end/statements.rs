@@ -238,3 +238,58 @@ async fn a_topic_shows_its_headers() {
     );
     node.engine.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_fails_in_many_windows_and_views_is_one_dead_letter() {
+    let node = Node::new().await;
+    let text = "CREATE SOURCE s (v BIGINT, ts TIMESTAMPTZ, WATERMARK FOR ts AS ts) WITH (topic = 's', format = 'json');
+        CREATE MATERIALIZED VIEW a AS SELECT window_start, window_end, sum(10 / v) AS n
+            FROM HOP(s, ts, INTERVAL '1 second', INTERVAL '10 seconds') GROUP BY window_start, window_end;
+        CREATE MATERIALIZED VIEW b AS SELECT 10 / v AS n FROM s;";
+    let files = vec![("all.sql".to_owned(), text.to_owned())];
+    node.engine.apply("shop", files, false).await.unwrap();
+    let record = |v: i64| {
+        let value = json!({"v": v, "ts": 1_700_000_000_000_i64}).to_string();
+        ("s".to_owned(), 0, None, Some(value))
+    };
+    produce(&node.log, &[record(2), record(0), record(5)]).await;
+    assert_eq!(node.rows("SELECT n FROM b").await, ["[2]", "[5]"]);
+    assert_eq!(
+        node.rows("SELECT \"offset\", value_text FROM headwater_dead_letters")
+            .await,
+        [format!("[1,{}]", json!(record(0).3.unwrap()))]
+    );
+    assert_eq!(node.engine.status().dead_letters, 1);
+    node.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changing_row_always_has_a_key_in_its_topic() {
+    let node = Node::new().await;
+    node.apply().await;
+    node.sql("CREATE SINK t INTO topic FROM by_country WITH (topic = 't', key_format = 'text')")
+        .await;
+    produce(&node.log, &inputs(80, 16)).await;
+    let nobody =
+        json!({"id": 1, "customer": "nobody", "amount": 1, "qty": 1, "ts": 1_700_000_000_000_i64});
+    let order = ("orders".to_owned(), 0, None, Some(nobody.to_string()));
+    produce(&node.log, &[order]).await;
+    let rows = node
+        .rows("SELECT * FROM by_country WHERE country IS NULL")
+        .await;
+    assert_eq!(rows.len(), 1);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let keys = || -> Vec<Option<String>> {
+        contents(&node.log, "t")
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect()
+    };
+    while !keys().contains(&Some("{\"country\":null}".to_owned())) {
+        assert!(std::time::Instant::now() < deadline, "{:?}", keys());
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert!(keys().iter().all(Option::is_some));
+    assert!(keys().iter().flatten().any(|key| key.starts_with('L')));
+    node.engine.stop().await;
+}
