@@ -45,9 +45,30 @@ type RowId = (Option<i64>, String);
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct KeyState {
-    /// Rows that hold: (window end, row) -> how often.
-    rows: Vec<(RowId, i64)>,
+    /// Rows that hold: (window end, row) -> how often. Never 0.
+    #[serde(with = "pairs")]
+    rows: BTreeMap<RowId, i64>,
     announced: Option<Map<String, Value>>,
+}
+
+/// JSON has no keys but texts.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::RowId;
+
+    pub fn serialize<S: Serializer>(rows: &BTreeMap<RowId, i64>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(rows)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<RowId, i64>, D::Error> {
+        let pairs: Vec<(RowId, i64)> = Deserialize::deserialize(from)?;
+        Ok(pairs.into_iter().collect())
+    }
 }
 
 /// See the module's description.
@@ -82,11 +103,12 @@ impl AlertState {
             let id = (change.window_end, Value::Object(change.row).to_string());
             let state = self.keys.entry(key.clone()).or_default();
             let by = if change.adds { 1 } else { -1 };
-            match state.rows.iter_mut().find(|(known, _)| *known == id) {
-                Some((_, count)) => *count += by,
-                None => state.rows.push((id, by)),
+            let count = state.rows.get(&id).copied().unwrap_or(0) + by;
+            if count == 0 {
+                state.rows.remove(&id);
+            } else {
+                state.rows.insert(id, count);
             }
-            state.rows.retain(|(_, count)| *count != 0);
             self.dirty.insert(key);
         }
     }
@@ -145,15 +167,17 @@ impl AlertState {
 
     fn transition(&mut self, key: &str, about: &Announce<'_>) -> Option<AlertEvent> {
         let state = self.keys.get_mut(key)?;
-        state
-            .rows
-            .retain(|((end, _), _)| end.is_none_or(|end| end > about.watermark_us));
-        let newest = state
-            .rows
-            .iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(id, _)| id)
-            .max();
+        // Rows without a window sort before all that have one.
+        let windowed = (Some(i64::MIN), String::new())..;
+        let first = |rows: &BTreeMap<RowId, i64>| {
+            let first = rows.range(windowed.clone()).next();
+            first.map(|(id, _)| id.clone())
+        };
+        while let Some(closed) = first(&state.rows).filter(|id| id.0 <= Some(about.watermark_us)) {
+            state.rows.remove(&closed);
+        }
+        let newest = state.rows.iter().rev().find(|(_, count)| **count > 0);
+        let newest = newest.map(|(id, _)| id);
         let holds = newest.map(|(_, row)| object(row));
         if let Some((Some(end), _)) = newest {
             self.closing.insert((*end, key.to_owned()));
@@ -281,6 +305,30 @@ mod tests {
         assert!(state.announce(&about(0, true)).is_empty());
         let events = state.announce(&about(0, false));
         assert_eq!((events.len(), &events[0].key["k"]), (1, &json!("x")));
+    }
+
+    #[test]
+    fn comes_back_from_json_as_it_was() {
+        let mut state = AlertState::default();
+        state.apply(vec![
+            change("x", 1, Some(10), true),
+            change("x", 1, Some(20), true),
+            change("x", 2, None, true),
+        ]);
+        assert_eq!(state.announce(&about(10, false)).len(), 1);
+        let text = serde_json::to_string(&state).unwrap();
+        let mut again: AlertState = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&again).unwrap(), text);
+        again.apply(vec![change("x", 1, Some(20), false)]);
+        assert!(
+            again.announce(&about(20, false)).is_empty(),
+            "the row without a window holds"
+        );
+        again.apply(vec![change("x", 2, None, false)]);
+        assert_eq!(
+            phases(&again.announce(&about(20, false))),
+            [AlertPhase::Resolved]
+        );
     }
 
     #[test]
