@@ -3,5 +3,7 @@
 pub mod sink;
 pub mod step_log;
 
-pub use sink::{Change, ChangeKind, ColumnType, Sink, SinkBatch, SinkColumn, SinkError, SinkPosition};
+pub use sink::{
+    Change, ChangeKind, ColumnType, Sink, SinkBatch, SinkColumn, SinkError, SinkPosition,
+};
 pub use step_log::{CommitError, Step, StepLog, StepRead, TopicInfo, Visibility};

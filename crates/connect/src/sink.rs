@@ -14,7 +14,10 @@ pub enum ColumnType {
     Int64,
     Float32,
     Float64,
-    Decimal { precision: u8, scale: i8 },
+    Decimal {
+        precision: u8,
+        scale: i8,
+    },
     Text,
     Bytes,
     Date,
@@ -79,8 +82,13 @@ pub enum SinkError {
 /// One sink that is running. Owned by one task; called in sequence.
 pub trait Sink: Send {
     /// Connects, takes ownership (fences older owners), and says where it left off (`None` if never written).
-    fn open(&mut self) -> Pin<Box<dyn Future<Output = Result<Option<SinkPosition>, SinkError>> + Send + '_>>;
+    fn open(
+        &mut self,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<SinkPosition>, SinkError>> + Send + '_>>;
 
     /// Applies a batch and its position. Returns when the other side has it for good.
-    fn write(&mut self, batch: SinkBatch) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>>;
+    fn write(
+        &mut self,
+        batch: SinkBatch,
+    ) -> Pin<Box<dyn Future<Output = Result<(), SinkError>> + Send + '_>>;
 }

@@ -17,7 +17,10 @@ pub struct TopicInfo {
 
 impl TopicInfo {
     pub fn partition(&self, index: i32) -> PartitionId {
-        PartitionId { topic: self.id, index }
+        PartitionId {
+            topic: self.id,
+            index,
+        }
     }
 }
 
@@ -77,8 +80,10 @@ pub trait StepLog: Send + Sync + 'static {
         partitions: i32,
     ) -> Pin<Box<dyn Future<Output = Result<TopicInfo, CommitError>> + Send + 'a>>;
 
-    fn delete_topic<'a>(&'a self, name: &'a str)
-    -> Pin<Box<dyn Future<Output = Result<(), CommitError>> + Send + 'a>>;
+    fn delete_topic<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<(), CommitError>> + Send + 'a>>;
 
     /// Blocking only as the disk does; at most about `max_bytes`, at least one batch if there is one. A start below the
     /// log start offset reads from there.
@@ -97,5 +102,10 @@ pub trait StepLog: Send + Sync + 'static {
     fn commit(&self, step: Step) -> Result<(Vec<Offset>, DurableStep), CommitError>;
 
     /// Notifies `wake` when one of the partitions grows within `visibility`, until the returned guard is dropped.
-    fn register(&self, partitions: &[PartitionId], visibility: Visibility, wake: Arc<Notify>) -> Box<dyn Send + Sync>;
+    fn register(
+        &self,
+        partitions: &[PartitionId],
+        visibility: Visibility,
+        wake: Arc<Notify>,
+    ) -> Box<dyn Send + Sync>;
 }
