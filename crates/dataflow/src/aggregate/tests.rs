@@ -1,3 +1,5 @@
+//! Groups under insertions and retractions: values, windows that close, overflow, snapshots.
+
 #![allow(clippy::unwrap_used)]
 
 use headwater_sql::graph::{Changelog, Graph};

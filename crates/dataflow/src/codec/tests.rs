@@ -1,3 +1,5 @@
+//! Rows and keys keep their values through the codecs; damaged bytes are errors.
+
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

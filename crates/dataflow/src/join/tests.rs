@@ -1,3 +1,5 @@
+//! Joined rows follow both sides, whichever came first.
+
 #![allow(clippy::unwrap_used)]
 
 use headwater_sql::graph::{Changelog, Graph, JoinKind};

@@ -1,3 +1,5 @@
+//! Filter, project, unnest and union, row by row and with rows that fail.
+
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-#![allow(clippy::unwrap_used)]
 //! Statements that read, statements that do not, and garbage.
+
+#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 

@@ -1,5 +1,6 @@
-#![allow(clippy::unwrap_used)]
 //! Plan shapes and what is inferred of them.
+
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 

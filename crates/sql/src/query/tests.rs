@@ -1,5 +1,6 @@
-#![allow(clippy::unwrap_used)]
 //! Ad-hoc queries run over tables in memory, with our functions and types.
+
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Requests and answers keep their meaning; hostile ones are errors.
+
 #![allow(clippy::unwrap_used)]
 
 use bytes::BufMut;

@@ -1,3 +1,5 @@
+//! A fetch answer in segments is the one in a piece.
+
 #![allow(clippy::unwrap_used)]
 
 use kacrab_protocol::generated::FetchRequestData;

@@ -1,5 +1,6 @@
-#![allow(clippy::unwrap_used)]
 //! The producer against a broker that loses connections before and after storing, and refuses now and then.
+
+#![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,6 @@
-#![allow(clippy::unwrap_used)]
 //! Histories of one group, told step by step. `Story` keeps the answers by waiter and hands out the numbers.
+
+#![allow(clippy::unwrap_used)]
 
 mod eager;
 mod law;
