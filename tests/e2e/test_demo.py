@@ -49,7 +49,7 @@ def read_all(node, view):
 
 def ask(node, query):
     done = node.cli("sql", "--http", node.http, "--output", "json", "-c", query)
-    assert "truncated" not in done.stderr, done.stderr
+    assert "left out" not in done.stderr, done.stderr
     return [tuple(row.values()) for row in json.loads(done.stdout, parse_float=Decimal)]
 
 

@@ -49,6 +49,9 @@ impl Default for SnapshotPolicy {
     }
 }
 
+/// Gives the value of a variable of the environment.
+pub type Variables = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 #[derive(Clone)]
 pub struct EngineConfig {
     /// Folder of the snapshots. Everything in it can be rebuilt from the log.
@@ -66,7 +69,7 @@ pub struct EngineConfig {
     /// How long a query waits for views to see what was acked before it.
     pub query_wait: Duration,
     /// Values of `${VAR}`.
-    pub variable: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub variable: Variables,
 }
 
 impl EngineConfig {

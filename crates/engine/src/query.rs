@@ -66,6 +66,9 @@ impl Catalog for WithTopics<'_> {
 
 type Answered = Result<Arc<dyn TableProvider>, SqlError>;
 
+/// Ends of a pipeline's partitions: (input, partition) and offset.
+type Ends = Vec<((u32, i32), Offset)>;
+
 impl Engine {
     pub(crate) async fn select(&self, query: &ast::Query) -> Result<StatementResult, SqlError> {
         let objects = self.inner.objects.read().clone();
@@ -127,7 +130,7 @@ impl Engine {
 
     /// Waits until the views hold everything that is durable now; answers how many records they are behind if that takes too long.
     async fn wait_for(&self, relations: &[String]) -> u64 {
-        let mut waits: Vec<(Arc<Shared>, Vec<((u32, i32), Offset)>)> = Vec::new();
+        let mut waits: Vec<(Arc<Shared>, Ends)> = Vec::new();
         let mut read: Vec<String> = relations.to_vec();
         if relations
             .iter()

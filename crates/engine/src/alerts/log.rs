@@ -24,13 +24,16 @@ pub fn read_all(
     }
 }
 
+/// Events with their offsets.
+pub type Placed = Vec<(Offset, AlertEvent)>;
+
 /// Some events from an offset on: `(events, where to go on, end)`.
 pub fn read_from(
     log: &dyn StepLog,
     partition: PartitionId,
     from: Offset,
     visibility: Visibility,
-) -> Result<(Vec<(Offset, AlertEvent)>, Offset, Offset), String> {
+) -> Result<(Placed, Offset, Offset), String> {
     let read = log
         .read_committed(partition, from, READ_BYTES, visibility)
         .map_err(|error| error.to_string())?;
