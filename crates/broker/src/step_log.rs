@@ -41,7 +41,7 @@ impl StepLog for Broker {
                     return Ok(Plan::default());
                 }
                 let change =
-                    catalog.create_any(name, fresh_topic_id(), partitions, Default::default())?;
+                    catalog.create_any(name, fresh_topic_id(), partitions, kept_for_ever())?;
                 Ok(Plan {
                     changes: vec![change],
                     drops: Vec::new(),
@@ -156,6 +156,12 @@ impl StepLog for Broker {
     ) -> Box<dyn Send + Sync> {
         Box::new(self.log.register(partitions, bound(visibility), wake))
     }
+}
+
+/// Configs of topics that the node makes for itself and its pipelines: rows carry the time of their events, which may be
+/// years ago, so that the usual retention would delete an answer as soon as it is there. An operator may set another one.
+fn kept_for_ever() -> std::collections::BTreeMap<String, String> {
+    std::collections::BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())])
 }
 
 fn bound(visibility: Visibility) -> Bound {
