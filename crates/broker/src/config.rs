@@ -23,6 +23,8 @@ pub struct BrokerConfig {
     pub session_timeout_ms_max: i32,
     /// Most members of one group (`group.max.size`).
     pub group_members_max: usize,
+    /// `super.users`: principals that no ACL binds, such as `User:admin`.
+    pub super_users: Vec<String>,
 }
 
 impl Default for BrokerConfig {
@@ -38,6 +40,7 @@ impl Default for BrokerConfig {
             session_timeout_ms_min: 1_000,
             session_timeout_ms_max: 1_800_000,
             group_members_max: 10_000,
+            super_users: Vec::new(),
         }
     }
 }

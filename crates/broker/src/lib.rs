@@ -2,10 +2,11 @@
 //!
 //! Speaks the domain's terms; knows no API keys, versions or error codes of any protocol, and no sockets.
 //!
-//! Reading order: [`topics`], [`produce`] with [`producers`], [`fetch`] and [`list_offsets`], [`groups`] with [`committed`];
+//! Reading order: [`topics`], [`acls`], [`produce`] with [`producers`], [`fetch`] and [`list_offsets`], [`groups`] with [`committed`];
 //! [`journal`] and [`catalog`] are how the broker's own state gets into the log and back; [`step_log`] is the engine's way in,
 //! [`inspect`] the console's.
 
+mod acls;
 mod catalog;
 mod committed;
 mod config;
@@ -36,6 +37,9 @@ pub use error::{BrokerError, OpenError};
 pub use fetch::{FetchItem, FetchOut, FetchRequest, Fetched};
 pub use groups::{CommitItem, GroupListing, GroupOffsets, GroupView};
 pub use headwater_log::PartitionState;
+pub use headwater_meta::acls::{
+    Acl, AclFilter, Operation, PatternFilter, PatternType, Permission, ResourceType, Rule, Who,
+};
 pub use headwater_meta::{MetaError, Topic, configs};
 pub use inspect::{GroupLag, MemberView, PartitionLag, PlacedRecord, TopicView};
 pub use list_offsets::{FoundOffset, OffsetSpec};

@@ -56,6 +56,7 @@ impl Code for MetaError {
             Self::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
             Self::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
             Self::InvalidConfig(_) => ErrorCode::InvalidConfig,
+            Self::InvalidAcl(_) => ErrorCode::InvalidRequest,
         }
     }
 }

@@ -124,7 +124,7 @@ pub(crate) async fn run(
         budget,
         connection_budget,
     };
-    let client_host = Arc::from(peer.ip().to_string());
+    let client_host = Arc::from(peer.ip().to_canonical().to_string());
     let reader = read_requests(inbox, node, client_host, send);
     let writer = write_answers(write, receive);
     tokio::pin!(writer);

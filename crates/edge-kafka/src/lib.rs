@@ -3,9 +3,11 @@
 //! Knows messages, versions and error codes; decides nothing about topics, offsets or groups: that is the broker's.
 //!
 //! Reading order: [`server`] accepts, [`connection`] reads and answers in order, [`registry`] is the one list of what is spoken
-//! (handlers and ApiVersions come from it), [`call`] what a handler gets and gives, [`codes`] the errors, `apis/` one file per key.
+//! (handlers and ApiVersions come from it), [`call`] what a handler gets and gives,
+//! [`authorize`] what it asks before it does anything, [`codes`] the errors, `apis/` one file per key.
 
 mod apis;
+mod authorize;
 mod call;
 mod codes;
 mod connection;

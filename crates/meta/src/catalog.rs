@@ -6,6 +6,7 @@ use std::sync::Arc;
 use headwater_base::TopicId;
 use headwater_base::limits::TOPIC_PARTITIONS_MAX;
 
+use crate::acls::{Acl, Acls};
 use crate::change::Change;
 use crate::configs;
 use crate::topic::{INTERNAL_PREFIX, Topic, check_name, collision_key};
@@ -23,7 +24,14 @@ pub enum MetaError {
     InvalidPartitions(String),
     #[error("{0}")]
     InvalidConfig(String),
+    #[error("{0}")]
+    InvalidAcl(String),
 }
+
+/// Most ACLs that a node keeps.
+const ACLS_MAX: usize = 100_000;
+/// ACLs in one record of a snapshot.
+const ACLS_A_RECORD: usize = 500;
 
 /// All topics and the cluster's identity. Cheap to clone: topics are shared.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +39,7 @@ pub struct Catalog {
     pub cluster_id: String,
     /// The next producer id that was never handed out.
     pub next_producer_id: i64,
+    acls: Arc<Acls>,
     topics: BTreeMap<String, Arc<Topic>>,
     by_id: HashMap<TopicId, Arc<Topic>>,
 }
@@ -80,6 +89,14 @@ impl Catalog {
             Change::ConfigsSet { name, configs } => {
                 self.edit(name, |topic| topic.configs.clone_from(configs))
             }
+            Change::AclsAdded { acls } => {
+                let all = Arc::make_mut(&mut self.acls);
+                acls.iter().for_each(|acl| all.add(acl.clone()));
+            }
+            Change::AclsRemoved { acls } => {
+                let all = Arc::make_mut(&mut self.acls);
+                acls.iter().for_each(|acl| all.remove(acl));
+            }
         }
     }
 
@@ -98,7 +115,33 @@ impl Catalog {
             .topics
             .values()
             .map(|topic| Change::TopicCreated(Topic::clone(topic)));
-        head.into_iter().chain(topics).collect()
+        let acls: Vec<Acl> = self.acls.iter().collect();
+        let acls = acls.chunks(ACLS_A_RECORD).map(|some| Change::AclsAdded {
+            acls: some.to_vec(),
+        });
+        head.into_iter().chain(topics).chain(acls).collect()
+    }
+
+    /// Who may do what.
+    pub fn acls(&self) -> &Arc<Acls> {
+        &self.acls
+    }
+
+    /// The change that adds ACLs; none if all are there already.
+    ///
+    /// # Errors
+    /// One of them is not allowed, or there would be too many.
+    pub fn add_acls(&self, acls: &[Acl]) -> Result<Option<Change>, MetaError> {
+        acls.iter()
+            .try_for_each(Acl::check)
+            .map_err(MetaError::InvalidAcl)?;
+        let new = |acl: &&Acl| !self.acls.contains(acl);
+        let new: Vec<Acl> = acls.iter().filter(new).cloned().collect();
+        if self.acls.len() + new.len() > ACLS_MAX {
+            let text = format!("there can be at most {ACLS_MAX} ACLs");
+            return Err(MetaError::InvalidAcl(text));
+        }
+        Ok((!new.is_empty()).then_some(Change::AclsAdded { acls: new }))
     }
 
     /// The change that makes a topic of a client.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use headwater_base::TopicId;
 use serde::{Deserialize, Serialize};
 
+use crate::acls::Acl;
 use crate::topic::Topic;
 
 /// One change. Replaying all of them in order gives the catalog.
@@ -36,6 +37,12 @@ pub enum Change {
     /// Producer ids below this one have been, or may have been, handed out.
     ProducerIdsReserved {
         next: i64,
+    },
+    AclsAdded {
+        acls: Vec<Acl>,
+    },
+    AclsRemoved {
+        acls: Vec<Acl>,
     },
 }
 

@@ -1,10 +1,11 @@
 //! The metadata of a node as a replayed sequence of changes: topics, their configs, the cluster's identity, producer ids.
 //!
-//! Reading order: [`topic`] what a topic is and how it may be named, [`configs`] what can be set on it, [`change`] the records
-//! of the metadata partition, [`catalog`] the state they add up to and the checks before a change is made.
+//! Reading order: [`topic`] what a topic is and how it may be named, [`configs`] what can be set on it, [`acls`] who may do what,
+//! [`change`] the records of the metadata partition, [`catalog`] the state they add up to and the checks before a change is made.
 //!
 //! Pure: no I/O, clock or randomness. Whoever stores the changes hands in ids and replays.
 
+pub mod acls;
 pub mod catalog;
 pub mod change;
 pub mod configs;
