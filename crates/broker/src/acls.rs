@@ -25,9 +25,7 @@ impl Broker {
     /// Whether there is a resource of this type to which somebody may do something (KIP-679).
     pub fn may_some(&self, who: Who<'_>, operation: Operation, resource: ResourceType) -> bool {
         let acls = self.catalog.hold().acls().clone();
-        acls.is_empty()
-            || self.is_super_user(who)
-            || acls.allow_some(who, operation, resource)
+        acls.is_empty() || self.is_super_user(who) || acls.allow_some(who, operation, resource)
     }
 
     fn is_super_user(&self, who: Who<'_>) -> bool {
@@ -39,14 +37,22 @@ impl Broker {
     pub async fn add_acls(&self, acls: Vec<Acl>) -> Vec<Result<(), BrokerError>> {
         let checked: Vec<Result<(), BrokerError>> = acls
             .iter()
-            .map(|acl| Ok(self.catalog.hold().add_acls(std::slice::from_ref(acl)).map(drop)?))
+            .map(|acl| {
+                Ok(self
+                    .catalog
+                    .hold()
+                    .add_acls(std::slice::from_ref(acl))
+                    .map(drop)?)
+            })
             .collect();
         let good: Vec<Acl> = acls
             .into_iter()
             .zip(&checked)
             .filter_map(|(acl, outcome)| outcome.is_ok().then_some(acl))
             .collect();
-        let added = self.change_acls(|catalog| Ok(catalog.add_acls(&good)?)).await;
+        let added = self
+            .change_acls(|catalog| Ok(catalog.add_acls(&good)?))
+            .await;
         let settle = |one: Result<(), BrokerError>| one.and_then(|()| added.clone());
         checked.into_iter().map(settle).collect()
     }

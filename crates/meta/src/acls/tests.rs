@@ -78,10 +78,7 @@ fn describe_follows_from_more_but_is_not_denied_with_it() {
     let configs = acls([allow("a", Operation::AlterConfigs)]);
     assert!(may(&configs, Operation::DescribeConfigs, "a"));
     assert!(!may(&configs, Operation::Describe, "a"));
-    let denied = acls([
-        deny("a", Operation::Read),
-        allow("a", Operation::Describe),
-    ]);
+    let denied = acls([deny("a", Operation::Read), allow("a", Operation::Describe)]);
     assert!(may(&denied, Operation::Describe, "a"));
 }
 
@@ -101,12 +98,20 @@ fn some_resource_is_open_unless_all_are_denied() {
     let some = |acls: &Acls| acls.allow_some(ME, Operation::Write, ResourceType::Topic);
     assert!(some(&Acls::default()));
     assert!(!some(&acls([deny(WILDCARD, Operation::Write)])));
-    let only = acls([deny(WILDCARD, Operation::Read), allow("a", Operation::Write)]);
+    let only = acls([
+        deny(WILDCARD, Operation::Read),
+        allow("a", Operation::Write),
+    ]);
     assert!(some(&only));
     let dominated = acls([
         allow(WILDCARD, Operation::Read),
         allow("ab", Operation::Write),
-        acl("a", PatternType::Prefixed, Operation::Write, Permission::Deny),
+        acl(
+            "a",
+            PatternType::Prefixed,
+            Operation::Write,
+            Permission::Deny,
+        ),
     ]);
     assert!(!some(&dominated));
 }
@@ -116,7 +121,12 @@ fn filters_pick_by_name_by_match_and_by_pattern() {
     let all = acls([
         allow("ab", Operation::Read),
         allow(WILDCARD, Operation::Read),
-        acl("a", PatternType::Prefixed, Operation::Read, Permission::Allow),
+        acl(
+            "a",
+            PatternType::Prefixed,
+            Operation::Read,
+            Permission::Allow,
+        ),
         allow("x", Operation::Read),
     ]);
     let count = |pattern, name: Option<&str>| {

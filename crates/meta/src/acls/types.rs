@@ -195,7 +195,9 @@ impl AclFilter {
             && self.principal.as_ref().is_none_or(|p| *p == rule.principal)
             && self.host.as_ref().is_none_or(|host| *host == rule.host)
             && self.operation.is_none_or(|wanted| wanted == rule.operation)
-            && self.permission.is_none_or(|wanted| wanted == rule.permission)
+            && self
+                .permission
+                .is_none_or(|wanted| wanted == rule.permission)
     }
 
     fn picks_name(&self, acl: &Acl) -> bool {
