@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::compression::{Codec, compress};
+use crate::compression::{Codec, Level, compress};
 use crate::header::{
     ATTR_CONTROL, ATTR_LOG_APPEND_TIME, ATTR_TRANSACTIONAL, CRC_FROM, HEADER_BYTES,
     LENGTH_PREFIX_BYTES, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP,
@@ -121,7 +121,7 @@ impl BatchBuilder {
         if self.codec != Codec::None {
             let mut packed = Vec::with_capacity(HEADER_BYTES + self.buffer.len() / 2);
             packed.resize(HEADER_BYTES, 0);
-            compress(self.codec, &self.buffer[HEADER_BYTES..], &mut packed);
+            compress(self.codec, Level::default(), &self.buffer[HEADER_BYTES..], &mut packed);
             self.buffer = packed;
         }
         self.write_header();

@@ -101,16 +101,33 @@ fn failed(codec: Codec, error: &std::io::Error) -> BatchError {
     }
 }
 
+/// How hard to compress, where the codec has levels: gzip 0-9, zstd as its library. LZ4 and Snappy have one each here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level(pub Option<i32>);
+
+impl Level {
+    fn gzip(self) -> flate2::Compression {
+        let level = self.0.and_then(|level| u32::try_from(level).ok());
+        level.map_or_else(flate2::Compression::default, |level| {
+            flate2::Compression::new(level.min(9))
+        })
+    }
+
+    fn zstd(self) -> i32 {
+        self.0.unwrap_or(3)
+    }
+}
+
 /// Appends the compressed `input` to `out`.
-pub(crate) fn compress(codec: Codec, input: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn compress(codec: Codec, level: Level, input: &[u8], out: &mut Vec<u8>) {
     // Writing into a Vec cannot fail; what can (a codec's own limits) falls back to nothing written, which
     // the builder would notice as an undecodable batch, so it is asserted on the way.
     let written = match codec {
         Codec::None => out.write_all(input),
-        Codec::Gzip => gzip(input, out),
+        Codec::Gzip => gzip(input, level.gzip(), out),
         Codec::Snappy => xerial::compress(input, out),
         Codec::Lz4 => lz4(input, out),
-        Codec::Zstd => zstd::stream::copy_encode(input, out, 3),
+        Codec::Zstd => zstd::stream::copy_encode(input, out, level.zstd()),
     };
     assert!(
         written.is_ok(),
@@ -118,8 +135,8 @@ pub(crate) fn compress(codec: Codec, input: &[u8], out: &mut Vec<u8>) {
     );
 }
 
-fn gzip(input: &[u8], out: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+fn gzip(input: &[u8], level: flate2::Compression, out: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut encoder = flate2::write::GzEncoder::new(out, level);
     encoder.write_all(input)?;
     encoder.finish().map(|_| ())
 }

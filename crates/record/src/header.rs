@@ -6,7 +6,8 @@
 //!      12 partition leader epoch i32   |
 //!      16 magic                  i8    | 2
 //!      17 CRC32C                 u32   | over everything from byte 21
-//!      21 attributes             i16   | 0-2 codec, 3 log append time, 4 transactional, 5 control
+//!      21 attributes             i16   | 0-2 codec, 3 log append time, 4 transactional, 5 control,
+//!                                         6 base timestamp is a delete horizon (KIP-534)
 //!      23 last offset delta      i32
 //!      27 base timestamp         i64
 //!      35 max timestamp          i64
@@ -38,6 +39,7 @@ pub(crate) const ATTR_CODEC_MASK: i16 = 0x07;
 pub(crate) const ATTR_LOG_APPEND_TIME: i16 = 0x08;
 pub(crate) const ATTR_TRANSACTIONAL: i16 = 0x10;
 pub(crate) const ATTR_CONTROL: i16 = 0x20;
+pub(crate) const ATTR_DELETE_HORIZON: i16 = 0x40;
 
 /// The header's fields, as read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +132,11 @@ impl BatchHeader {
     /// Whether every record carries the broker's time (the header's max timestamp) instead of its own.
     pub fn is_log_append_time(&self) -> bool {
         self.attributes & ATTR_LOG_APPEND_TIME != 0
+    }
+
+    /// The time (ms) from which compaction may drop this batch's tombstones, or its marker (KIP-534).
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & ATTR_DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
 
     pub fn has_producer(&self) -> bool {

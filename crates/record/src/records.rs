@@ -46,6 +46,16 @@ pub struct RecordRef<'a> {
     pub offset_delta: i32,
 }
 
+/// One record and its bytes in the payload.
+pub(crate) struct RawRecord<'a> {
+    pub record: RecordRef<'a>,
+    pub timestamp_delta: i64,
+    /// All of it, length included.
+    pub whole: &'a [u8],
+    /// Key, value and headers.
+    pub tail: &'a [u8],
+}
+
 /// The walk; ends after the count of the header, or at the first error.
 #[derive(Debug)]
 pub struct Records {
@@ -70,6 +80,10 @@ pub fn records(batch: &Bytes) -> Result<Records, BatchError> {
 
 /// Where the parts of one record lie in the payload.
 struct Parts {
+    /// From its length on.
+    start: usize,
+    /// Where its key's length stands: everything behind is free of deltas.
+    tail: usize,
     timestamp_delta: i64,
     offset_delta: i32,
     key: Option<Range<usize>>,
@@ -94,13 +108,32 @@ impl Records {
             Ok(parts) => parts,
             Err(error) => return Some(Err(error)),
         };
-        Some(Ok(RecordRef {
-            offset: self.offset(&parts),
-            timestamp: self.timestamp(&parts),
-            key: parts.key.map(|range| &self.payload[range]),
-            value: parts.value.map(|range| &self.payload[range]),
-            offset_delta: parts.offset_delta,
+        Some(Ok(self.borrowed(&parts)))
+    }
+
+    /// As [`Records::next_ref`], with the record's bytes as they stand in the payload.
+    pub(crate) fn next_raw(&mut self) -> Option<Result<RawRecord<'_>, BatchError>> {
+        let parts = match self.advance()? {
+            Ok(parts) => parts,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(Ok(RawRecord {
+            record: self.borrowed(&parts),
+            timestamp_delta: parts.timestamp_delta,
+            whole: &self.payload[parts.start..parts.headers.end],
+            tail: &self.payload[parts.tail..parts.headers.end],
         }))
+    }
+
+    fn borrowed(&self, parts: &Parts) -> RecordRef<'_> {
+        let bytes = |range: &Range<usize>| &self.payload[range.clone()];
+        RecordRef {
+            offset: self.offset(parts),
+            timestamp: self.timestamp(parts),
+            key: parts.key.as_ref().map(bytes),
+            value: parts.value.as_ref().map(bytes),
+            offset_delta: parts.offset_delta,
+        }
     }
 
     fn advance(&mut self) -> Option<Result<Parts, BatchError>> {
@@ -122,6 +155,7 @@ impl Records {
 
     #[inline]
     fn parse(&mut self) -> Result<Parts, BatchError> {
+        let start = self.at;
         let body = sized(&self.payload, &mut self.at)?
             .ok_or(BatchError::Invalid("negative record length"))?;
         self.at = body.end;
@@ -129,6 +163,7 @@ impl Records {
         let mut at = body.start + 1; // attributes: unused
         let timestamp_delta = read_i64(bytes, &mut at)?;
         let offset_delta = read_i32(bytes, &mut at)?;
+        let tail = at;
         let key = sized(bytes, &mut at)?;
         at = key.as_ref().map_or(at, |range| range.end);
         let value = sized(bytes, &mut at)?;
@@ -137,6 +172,8 @@ impl Records {
             return Err(BatchError::Invalid("record without header count"));
         }
         Ok(Parts {
+            start,
+            tail,
             timestamp_delta,
             offset_delta,
             key,

@@ -187,7 +187,7 @@ fn unfolding_stops_at_the_limit() {
     let zeros = vec![0u8; 1 << 20];
     for codec in [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
         let mut packed = Vec::new();
-        compression::compress(codec, &zeros, &mut packed);
+        compression::compress(codec, compression::Level::default(), &zeros, &mut packed);
         let packed = Bytes::from(packed);
         let max_bytes = (1 << 20) - 1;
         assert_eq!(

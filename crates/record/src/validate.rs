@@ -4,12 +4,17 @@ use bytes::Bytes;
 
 use crate::error::BatchError;
 use crate::header::{
-    ATTR_CODEC_MASK, ATTR_CONTROL, ATTR_LOG_APPEND_TIME, ATTR_TRANSACTIONAL, BatchHeader, CRC_FROM,
+    ATTR_CODEC_MASK, ATTR_CONTROL, ATTR_DELETE_HORIZON, ATTR_LOG_APPEND_TIME, ATTR_TRANSACTIONAL,
+    BatchHeader, CRC_FROM,
 };
 use crate::records::records;
 
 const ATTR_KNOWN: i16 =
-    ATTR_CODEC_MASK | ATTR_LOG_APPEND_TIME | ATTR_TRANSACTIONAL | ATTR_CONTROL | 0x40;
+    ATTR_CODEC_MASK
+    | ATTR_LOG_APPEND_TIME
+    | ATTR_TRANSACTIONAL
+    | ATTR_CONTROL
+    | ATTR_DELETE_HORIZON;
 
 /// Checks exactly one batch: length, magic, CRC, attributes, counts. Does not look at the records
 /// (see [`verify_records`]).
@@ -51,20 +56,52 @@ fn check_fields(header: &BatchHeader) -> Result<(), BatchError> {
     Ok(())
 }
 
+/// What [`walk_records`] saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// Of the records themselves, whatever the header says; -1 where none has one.
+    pub max_timestamp: i64,
+    pub min_timestamp: i64,
+    /// Position of the first record without key.
+    pub without_key: Option<i32>,
+}
+
 /// Unfolds the batch and walks all records: every length inside, deltas counting 0, 1, 2...
 /// For input that a later reader must not trip over; costs a decompression.
-pub fn verify_records(batch: &Bytes) -> Result<(), BatchError> {
+///
+/// # Errors
+/// What a reader would trip over.
+pub fn walk_records(batch: &Bytes) -> Result<Walked, BatchError> {
     let mut walk = records(batch)?;
+    let mut walked = Walked {
+        max_timestamp: i64::MIN,
+        min_timestamp: i64::MAX,
+        without_key: None,
+    };
     let mut delta = 0;
     while let Some(record) = walk.next_ref() {
-        if record?.offset_delta != delta {
+        let record = record?;
+        if record.offset_delta != delta {
             return Err(BatchError::Invalid(
                 "offset deltas of the records are not 0, 1, 2...",
             ));
         }
+        if record.key.is_none() {
+            walked.without_key.get_or_insert(delta);
+        }
+        walked.max_timestamp = walked.max_timestamp.max(record.timestamp);
+        walked.min_timestamp = walked.min_timestamp.min(record.timestamp);
         delta += 1;
     }
-    Ok(())
+    Ok(walked)
+}
+
+/// As [`walk_records`] for whoever only wants to know that the batch is sound.
+///
+/// # Errors
+/// As [`walk_records`].
+pub fn verify_records(batch: &Bytes) -> Result<(), BatchError> {
+    walk_records(batch).map(|_| ())
 }
 
 /// The batches of a produce request's records field (or a fetch answer's), each validated. Ends at the first error.
