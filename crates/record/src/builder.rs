@@ -121,7 +121,12 @@ impl BatchBuilder {
         if self.codec != Codec::None {
             let mut packed = Vec::with_capacity(HEADER_BYTES + self.buffer.len() / 2);
             packed.resize(HEADER_BYTES, 0);
-            compress(self.codec, Level::default(), &self.buffer[HEADER_BYTES..], &mut packed);
+            compress(
+                self.codec,
+                Level::default(),
+                &self.buffer[HEADER_BYTES..],
+                &mut packed,
+            );
             self.buffer = packed;
         }
         self.write_header();

@@ -12,8 +12,8 @@ pub mod filter;
 pub mod fuzz;
 pub mod header;
 pub mod partitioner;
-pub mod records;
 pub mod recompress;
+pub mod records;
 pub mod rewrite;
 pub mod validate;
 pub mod varint;
@@ -28,8 +28,8 @@ pub use header::{
     BatchHeader, HEADER_BYTES, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP,
 };
 pub use partitioner::{murmur2, partition_for_key};
-pub use records::{Header, Record, RecordRef, Records, records};
 pub use recompress::recompress;
+pub use records::{Header, Record, RecordRef, Records, records};
 pub use rewrite::{place, with_log_append_time, with_place};
 pub use validate::{Batches, Walked, batches, split, validate, verify_records, walk_records};
 

@@ -9,8 +9,7 @@ use crate::header::{
 };
 use crate::records::records;
 
-const ATTR_KNOWN: i16 =
-    ATTR_CODEC_MASK
+const ATTR_KNOWN: i16 = ATTR_CODEC_MASK
     | ATTR_LOG_APPEND_TIME
     | ATTR_TRANSACTIONAL
     | ATTR_CONTROL

@@ -96,9 +96,7 @@ fn a_horizon_of_tombstones_is_set_where_one_stays() {
 
 #[test]
 fn recompressing_changes_the_codec_alone() {
-    let inputs: Vec<Input> = (0..50)
-        .map(|n| (n, Some(vec![b'x'; 100])))
-        .collect();
+    let inputs: Vec<Input> = (0..50).map(|n| (n, Some(vec![b'x'; 100]))).collect();
     for from in Codec::ALL {
         for to in Codec::ALL {
             let batch = build(from, &inputs);
