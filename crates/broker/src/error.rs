@@ -30,8 +30,11 @@ pub enum BrokerError {
     BatchTooLarge { bytes: usize, max_bytes: usize },
     #[error("timestamp {0} is out of the range that the topic allows")]
     InvalidTimestamp(i64),
-    #[error("transactions are not open to clients on this node")]
+    /// A batch that is not part of a transaction that its producer has open.
+    #[error("the transaction does not allow this")]
     InvalidTransaction,
+    #[error("a newer coordinator has already ended a transaction of this producer")]
+    TransactionCoordinatorFenced,
     #[error("out of order sequence: expected {expected}, got {got}")]
     OutOfOrderSequence { expected: i32, got: i32 },
     #[error("producer epoch {got} is older than {current}")]

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 use crate::Broker;
 use crate::error::BrokerError;
+use crate::producer_table::ProducerTable;
+use crate::stable::AbortedRange;
 use crate::topics::{TopicRef, check_leader_epoch};
 
 /// What a client wants to read.
@@ -22,6 +24,8 @@ pub struct FetchRequest {
     /// Wait until as many bytes are there.
     pub min_bytes: usize,
     pub max_bytes: usize,
+    /// Nothing of transactions that are still open (`isolation.level=read_committed`).
+    pub committed: bool,
     pub partitions: Vec<FetchItem>,
 }
 
@@ -41,6 +45,10 @@ pub struct FetchItem {
 pub struct Fetched {
     pub batches: Vec<Bytes>,
     pub state: PartitionState,
+    /// Everything below is decided.
+    pub last_stable: Offset,
+    /// Aborted transactions among the batches, when only what is committed was asked for.
+    pub aborted: Vec<AbortedRange>,
 }
 
 /// The answer, one result per item in order.
@@ -56,6 +64,14 @@ struct Target {
     id: PartitionId,
     offset: Offset,
     max_bytes: usize,
+    committed: bool,
+}
+
+/// The log, and what in it is decided.
+#[derive(Clone)]
+struct Source {
+    log: Arc<dyn Log>,
+    producers: Arc<ProducerTable>,
 }
 
 /// Answers from the tail cache up to here are not accounted for.
@@ -70,7 +86,7 @@ impl Broker {
         let targets: Targets = request
             .partitions
             .iter()
-            .map(|item| find(&catalog, item))
+            .map(|item| find(&catalog, item, request.committed))
             .collect();
         let max_bytes = request.max_bytes.min(self.config.fetch_bytes_max);
         let mut out = self.read_until_enough(&request, &targets, max_bytes).await;
@@ -102,7 +118,7 @@ impl Broker {
         max_bytes: usize,
     ) -> FetchOut {
         let deadline = Instant::now() + request.max_wait;
-        if enough_at_once(&*self.log, targets, request) {
+        if enough_at_once(&self.source(), targets, request) {
             let out = self.read_all(targets, max_bytes).await;
             if request.max_wait.is_zero() || is_enough(&out, request.min_bytes) {
                 return out;
@@ -113,7 +129,7 @@ impl Broker {
         let _registration = self.log.register(&ids, Bound::Durable, Arc::clone(&wake));
         loop {
             // Read after registering: what came in between is seen here, what comes later wakes.
-            if enough_at_once(&*self.log, targets, request) {
+            if enough_at_once(&self.source(), targets, request) {
                 let out = self.read_all(targets, max_bytes).await;
                 if is_enough(&out, request.min_bytes) {
                     return out;
@@ -131,13 +147,13 @@ impl Broker {
     async fn read_all(&self, targets: &Targets, max_bytes: usize) -> FetchOut {
         let cached = |target: &Target| self.log.in_memory(target.id, target.offset);
         if targets.iter().flatten().all(cached) {
-            let partitions = read_targets(&*self.log, targets, max_bytes);
+            let partitions = read_targets(&self.source(), targets, max_bytes);
             return self.account_cached(partitions);
         }
         let mut memory = self.reserve(targets, max_bytes).await;
-        let (log, owned) = (Arc::clone(&self.log), Arc::clone(targets));
+        let (source, owned) = (self.source(), Arc::clone(targets));
         let read =
-            tokio::task::spawn_blocking(move || read_targets(&*log, &owned, max_bytes)).await;
+            tokio::task::spawn_blocking(move || read_targets(&source, &owned, max_bytes)).await;
         let partitions = read.unwrap_or_else(|error| {
             let failed = BrokerError::Storage(format!("reading the log failed: {error}"));
             targets.iter().map(|_| Err(failed.clone())).collect()
@@ -148,6 +164,13 @@ impl Broker {
             drop(held.split(surplus));
         }
         FetchOut { partitions, memory }
+    }
+
+    fn source(&self) -> Source {
+        Source {
+            log: Arc::clone(&self.log),
+            producers: Arc::clone(&self.producers),
+        }
     }
 
     /// Commits in an answer outlive the tail cache while the peer is slow to take it. Where there is no room left for them
@@ -212,7 +235,7 @@ impl Broker {
     }
 }
 
-fn find(catalog: &Catalog, item: &FetchItem) -> Result<Target, BrokerError> {
+fn find(catalog: &Catalog, item: &FetchItem, committed: bool) -> Result<Target, BrokerError> {
     let topic = item.topic.find(catalog)?;
     let id = topic
         .partition(item.partition)
@@ -222,6 +245,7 @@ fn find(catalog: &Catalog, item: &FetchItem) -> Result<Target, BrokerError> {
         id,
         offset: item.offset,
         max_bytes: item.max_bytes,
+        committed,
     })
 }
 
@@ -235,10 +259,10 @@ pub(crate) fn volume(batches: &[Bytes]) -> (u64, u64) {
 }
 
 /// Whether reading can give an answer now: something is there to read, or an item is wrong, or nobody waits.
-fn enough_at_once(log: &dyn Log, targets: &Targets, request: &FetchRequest) -> bool {
+fn enough_at_once(source: &Source, targets: &Targets, request: &FetchRequest) -> bool {
     let ready = |target: &Target| {
-        let state = log.state(target.id);
-        target.offset != state.durable_end || target.offset < state.start
+        let (state, _, end) = source.extent(target);
+        target.offset < end || !(state.start..=state.durable_end).contains(&target.offset)
     };
     request.max_wait.is_zero()
         || request.min_bytes == 0
@@ -261,15 +285,29 @@ fn bytes_of(partitions: &[Result<Fetched, BrokerError>]) -> usize {
         .sum()
 }
 
+impl Source {
+    /// State, last stable offset, and where the target's reader has to stop.
+    fn extent(&self, target: &Target) -> (PartitionState, Offset, Offset) {
+        let (state, stable) = self
+            .producers
+            .last_stable(&*self.log, target.id, Bound::Durable);
+        let end = match target.committed {
+            true => stable,
+            false => state.durable_end,
+        };
+        (state, stable, end)
+    }
+}
+
 fn read_targets(
-    log: &dyn Log,
+    source: &Source,
     targets: &Targets,
     max_bytes: usize,
 ) -> Vec<Result<Fetched, BrokerError>> {
     let mut left = max_bytes;
     let mut any = false;
     let read = |target: &Result<Target, BrokerError>| {
-        let fetched = read_one(log, target.clone()?, left, any)?;
+        let fetched = read_one(source, target.clone()?, left, any)?;
         let bytes: usize = fetched.batches.iter().map(Bytes::len).sum();
         left = left.saturating_sub(bytes);
         any |= bytes > 0;
@@ -279,27 +317,53 @@ fn read_targets(
 }
 
 /// Reads one partition. The first batch of a whole answer may exceed every limit, so that a consumer always gets on (KIP-74).
-fn read_one(log: &dyn Log, target: Target, left: usize, any: bool) -> Result<Fetched, BrokerError> {
-    let state = log.state(target.id);
-    let (start, end) = (state.start, state.durable_end);
-    if target.offset < start || target.offset > end {
+fn read_one(
+    source: &Source,
+    target: Target,
+    left: usize,
+    any: bool,
+) -> Result<Fetched, BrokerError> {
+    let (state, last_stable, end) = source.extent(&target);
+    if !(state.start..=state.durable_end).contains(&target.offset) {
         return Err(BrokerError::OffsetOutOfRange {
             offset: target.offset,
-            start,
-            end,
+            start: state.start,
+            end: state.durable_end,
         });
     }
     let limit = left.min(target.max_bytes);
-    if target.offset == end || (any && limit == 0) {
+    if target.offset >= end || (any && limit == 0) {
         return Ok(Fetched {
-            batches: Vec::new(),
             state,
+            last_stable,
+            ..Fetched::default()
         });
     }
     let ReadOut { mut batches, state } =
-        log.read(target.id, target.offset, limit.max(1), Bound::Durable)?;
-    cut(&mut batches, limit, any);
-    Ok(Fetched { batches, state })
+        source
+            .log
+            .read(target.id, target.offset, limit.max(1), Bound::Durable)?;
+    let mut aborted = Vec::new();
+    if target.committed {
+        batches.truncate(batches.partition_point(|batch| base_offset(batch) < end));
+        cut(&mut batches, limit, any);
+        let last = batches.last().and_then(|last| BatchHeader::parse(last).ok());
+        let to = last.map_or(target.offset, |last| last.last_offset() + 1);
+        aborted = source.producers.aborted(target.id, target.offset, to);
+    } else {
+        cut(&mut batches, limit, any);
+    }
+    Ok(Fetched {
+        batches,
+        state,
+        last_stable,
+        aborted,
+    })
+}
+
+/// Where a stored batch begins.
+pub(crate) fn base_offset(batch: &Bytes) -> Offset {
+    BatchHeader::parse(batch).map_or(Offset::MAX, |header| header.base_offset)
 }
 
 /// Leaves one batch of the whole answer.

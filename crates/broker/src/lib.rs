@@ -20,6 +20,7 @@ mod list_offsets;
 mod produce;
 mod producer_table;
 mod producers;
+mod stable;
 mod step_log;
 mod topics;
 
@@ -44,6 +45,8 @@ pub use headwater_meta::{MetaError, Topic, configs};
 pub use inspect::{GroupLag, MemberView, PartitionLag, PlacedRecord, TopicView};
 pub use list_offsets::{FoundOffset, OffsetSpec};
 pub use produce::{Appended, Ticket};
+pub use producers::{ActiveProducer, ProducerSnapshot};
+pub use stable::AbortedRange;
 pub use topics::{LEADER_EPOCH, NewTopic, TopicRef};
 
 use catalog::{CatalogStore, Plan};
@@ -58,7 +61,7 @@ pub struct Broker {
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
     catalog: CatalogStore,
-    producers: ProducerTable,
+    producers: Arc<ProducerTable>,
     id_block: tokio::sync::Mutex<IdBlock>,
     committed: CommittedStore,
     groups: Groups,
@@ -79,7 +82,7 @@ impl Broker {
     ) -> Result<Arc<Self>, OpenError> {
         let catalog = CatalogStore::open(Arc::clone(&log), Arc::clone(&clock))?;
         let committed = CommittedStore::open(Arc::clone(&log), Arc::clone(&clock))?;
-        let (producers, held) = ProducerTable::rebuild(&*log, clock.now_ms())?;
+        let (producers, held) = ProducerTable::rebuild(&*log, clock.now_ms(), std::iter::empty())?;
         let broker = Self {
             groups: Groups::new(Arc::clone(&clock), &config),
             fetch_budget: Arc::new(Semaphore::new(config.fetch_buffer_bytes_max)),
@@ -87,7 +90,7 @@ impl Broker {
             log,
             clock,
             catalog,
-            producers,
+            producers: Arc::new(producers),
             id_block: tokio::sync::Mutex::default(),
             committed,
             counters: Counters::default(),

@@ -34,6 +34,8 @@ const NOWHERE: FoundOffset = FoundOffset {
 };
 
 impl Broker {
+    /// With `committed` nothing at or above the last stable offset is found.
+    ///
     /// # Errors
     /// The partition is unknown, the client's leader epoch does not fit, or the log cannot be read.
     pub async fn list_offset(
@@ -42,6 +44,7 @@ impl Broker {
         partition: i32,
         leader_epoch: i32,
         spec: OffsetSpec,
+        committed: bool,
     ) -> Result<FoundOffset, BrokerError> {
         let catalog = self.catalog.current();
         let id = topic
@@ -49,22 +52,30 @@ impl Broker {
             .partition(partition)
             .ok_or(BrokerError::UnknownTopicOrPartition)?;
         check_leader_epoch(leader_epoch)?;
-        let state = self.log.state(id);
+        let (state, stable) = self.producers.last_stable(&*self.log, id, Bound::Durable);
+        let end = match committed {
+            true => stable,
+            false => state.durable_end,
+        };
         let at = |offset| {
             Ok(FoundOffset {
                 offset,
                 timestamp_ms: NO_TIMESTAMP,
             })
         };
-        match spec {
-            OffsetSpec::Earliest => at(state.start),
-            OffsetSpec::Latest => at(state.durable_end),
-            OffsetSpec::MaxTimestamp => self.off_thread(move |log| max_timestamp(log, id)).await,
+        let found = match spec {
+            OffsetSpec::Earliest => return at(state.start),
+            OffsetSpec::Latest => return at(end),
+            OffsetSpec::MaxTimestamp => self.off_thread(move |log| max_timestamp(log, id)).await?,
             OffsetSpec::Time(timestamp_ms) => {
                 self.off_thread(move |log| by_time(log, id, timestamp_ms))
-                    .await
+                    .await?
             }
-        }
+        };
+        Ok(match committed && found.offset >= end {
+            true => NOWHERE,
+            false => found,
+        })
     }
 
     /// Runs what may touch the disk away from the threads that serve sockets.

@@ -9,7 +9,7 @@ use headwater_record::{BatchHeader, records, validate, with_log_append_time};
 
 use crate::Broker;
 use crate::error::BrokerError;
-use crate::producers::{Sequenced, Verdict, last_sequence};
+use crate::producers::{Placed, Sequenced, Verdict, last_sequence};
 use crate::topics::TopicRef;
 
 /// A batch on its way to the disk.
@@ -112,6 +112,7 @@ impl Broker {
             epoch: header.producer_epoch,
             first: header.base_sequence,
             last: last_sequence(header.base_sequence, header.last_offset_delta),
+            transactional: header.is_transactional(),
         };
         let producers = self.producers.of(id);
         let mut producers = producers.lock();
@@ -129,6 +130,9 @@ impl Broker {
                 durable,
             });
         }
+        if sequenced.transactional && !producers.is_open(sequenced.producer_id, sequenced.epoch) {
+            return Err(BrokerError::InvalidTransaction);
+        }
         let ticket = match self.append(id, batch) {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -139,7 +143,12 @@ impl Broker {
             }
         };
         let last_offset = ticket.base_offset + i64::from(header.last_offset_delta);
-        producers.appended(sequenced, ticket.base_offset, last_offset, now_ms);
+        let placed = Placed {
+            base_offset: ticket.base_offset,
+            last_offset,
+            now_ms,
+        };
+        producers.appended(sequenced, placed);
         Ok(ticket)
     }
 
@@ -191,8 +200,10 @@ fn check_batch(topic: &Topic, batch: &Bytes, now_ms: i64) -> Result<BatchHeader,
             "clients may not write control batches".into(),
         ));
     }
-    if header.is_transactional() {
-        return Err(BrokerError::InvalidTransaction);
+    if header.is_transactional() && !header.has_producer() {
+        return Err(BrokerError::InvalidRecord(
+            "a transactional batch without a producer".into(),
+        ));
     }
     if !settings.log_append_time {
         let oldest = now_ms.saturating_sub(settings.timestamp_before_max_ms);

@@ -3,47 +3,41 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use headwater_base::{PartitionId, TopicId};
-use headwater_log::Log;
+use headwater_base::{Offset, PartitionId, TopicId};
+use headwater_log::{Bound, Log, PartitionState};
 use headwater_meta::Change;
 use parking_lot::{Mutex, RwLock};
 
 use crate::Broker;
 use crate::catalog::{Plan, settle};
 use crate::error::{BrokerError, OpenError};
-use crate::producers::{Producers, Sequenced, last_sequence};
+use crate::producers::{ProducerSnapshot, Producers};
+use crate::stable::AbortedRange;
 
 /// Producer ids that are reserved in the log at a time.
 const ID_BLOCK: i64 = 1_000;
-/// Attribute bit of control batches.
-const CONTROL: i16 = 0x20;
 
 #[derive(Default)]
 pub(crate) struct ProducerTable(RwLock<HashMap<PartitionId, Arc<Mutex<Producers>>>>);
 
 impl ProducerTable {
-    /// Rebuilds the table from the batch headers, and says which partitions the log holds.
-    pub fn rebuild(log: &dyn Log, now_ms: i64) -> Result<(Self, Vec<PartitionId>), OpenError> {
+    /// Rebuilds the table from what outlived its batches and from the headers of those held, and says which partitions the log
+    /// holds.
+    pub fn rebuild(
+        log: &dyn Log,
+        now_ms: i64,
+        snapshots: impl Iterator<Item = (PartitionId, ProducerSnapshot)>,
+    ) -> Result<(Self, Vec<PartitionId>), OpenError> {
         let mut all: HashMap<PartitionId, Producers> = HashMap::new();
+        for (partition, snapshot) in snapshots {
+            all.entry(partition).or_default().import(snapshot);
+        }
         let mut held: HashMap<PartitionId, ()> = HashMap::new();
         log.scan(&mut |partition, batch| {
             held.entry(partition).or_default();
-            if batch.producer_id < 0 || batch.base_sequence < 0 || batch.attributes & CONTROL != 0 {
-                return;
+            if batch.producer_id >= 0 {
+                all.entry(partition).or_default().replay(batch, now_ms);
             }
-            let delta = i32::try_from(batch.last_offset - batch.base_offset).unwrap_or(0);
-            let sequenced = Sequenced {
-                producer_id: batch.producer_id,
-                epoch: batch.producer_epoch,
-                first: batch.base_sequence,
-                last: last_sequence(batch.base_sequence, delta),
-            };
-            all.entry(partition).or_default().appended(
-                sequenced,
-                batch.base_offset,
-                batch.last_offset,
-                now_ms,
-            );
         })?;
         let table = all
             .into_iter()
@@ -52,11 +46,46 @@ impl ProducerTable {
         Ok((Self(RwLock::new(table)), held.into_keys().collect()))
     }
 
+    /// The partition's producers, if it ever had any.
+    pub fn find(&self, partition: PartitionId) -> Option<Arc<Mutex<Producers>>> {
+        self.0.read().get(&partition).cloned()
+    }
+
+    /// Partitions that ever had producers, in order.
+    pub fn all(&self) -> Vec<PartitionId> {
+        let mut all: Vec<PartitionId> = self.0.read().keys().copied().collect();
+        all.sort_unstable();
+        all
+    }
+
     pub fn of(&self, partition: PartitionId) -> Arc<Mutex<Producers>> {
         if let Some(producers) = self.0.read().get(&partition) {
             return Arc::clone(producers);
         }
         Arc::clone(self.0.write().entry(partition).or_default())
+    }
+
+    /// A partition's state, and the end of what is decided in it.
+    pub fn last_stable(
+        &self,
+        log: &dyn Log,
+        partition: PartitionId,
+        bound: Bound,
+    ) -> (PartitionState, Offset) {
+        // The state first: what is submitted later can only be above it.
+        let state = log.state(partition);
+        let end = match bound {
+            Bound::Durable => state.durable_end,
+            Bound::Submitted => state.submitted_end,
+        };
+        let found = self.find(partition);
+        let stable = found.map(|found| found.lock().last_stable_offset(&state, bound));
+        (state, stable.unwrap_or(end))
+    }
+
+    pub fn aborted(&self, partition: PartitionId, from: Offset, to: Offset) -> Vec<AbortedRange> {
+        let found = self.find(partition);
+        found.map_or_else(Vec::new, |found| found.lock().stable().aborted(from, to))
     }
 
     pub fn forget(&self, topic: TopicId) {
@@ -74,6 +103,17 @@ pub(crate) struct IdBlock {
 }
 
 impl Broker {
+    /// Everything of a partition below is decided: committed, aborted or outside of any transaction.
+    pub fn last_stable_offset(&self, partition: PartitionId, bound: Bound) -> Offset {
+        self.producers.last_stable(&*self.log, partition, bound).1
+    }
+
+    /// Aborted transactions with something in `from..to`, by marker. Those that end below the log's start are left out.
+    pub fn aborted(&self, partition: PartitionId, from: Offset, to: Offset) -> Vec<AbortedRange> {
+        let from = from.max(self.log.state(partition).start);
+        self.producers.aborted(partition, from, to)
+    }
+
     /// A producer id that nobody ever had, with epoch 0.
     ///
     /// # Errors

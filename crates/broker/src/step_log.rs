@@ -75,7 +75,7 @@ impl StepLog for Broker {
         visibility: Visibility,
     ) -> std::io::Result<StepRead> {
         let bound = bound(visibility);
-        let state = self.log.state(partition);
+        let (state, end) = self.producers.last_stable(&*self.log, partition, bound);
         let from = from.max(state.start);
         let out = match self.log.read(partition, from, max_bytes, bound) {
             // The start may have moved up in between.
@@ -86,22 +86,26 @@ impl StepLog for Broker {
             other => other,
         };
         let out = out.map_err(std::io::Error::other)?;
-        let end = match visibility {
-            Visibility::Durable => out.state.durable_end,
-            Visibility::InFlight => out.state.submitted_end,
-        };
         let parsed = out.batches.iter().map(|batch| BatchHeader::parse(batch));
-        let headers: Vec<BatchHeader> = parsed
+        let mut headers: Vec<BatchHeader> = parsed
             .collect::<Result<_, _>>()
             .map_err(std::io::Error::other)?;
+        headers.truncate(headers.partition_point(|header| header.base_offset < end));
         let next = headers
             .last()
             .map_or(from, |header| header.last_offset() + 1);
+        let aborted = self.producers.aborted(partition, from, next);
+        let dead = |header: &BatchHeader| {
+            header.is_transactional()
+                && aborted
+                    .iter()
+                    .any(|range| range.covers(header.producer_id, header.base_offset))
+        };
         let data = out
             .batches
             .into_iter()
             .zip(&headers)
-            .filter(|(_, header)| !header.is_control());
+            .filter(|(_, header)| !header.is_control() && !dead(header));
         Ok(StepRead {
             batches: data.map(|(batch, _)| batch).collect(),
             next,
@@ -111,8 +115,10 @@ impl StepLog for Broker {
     }
 
     fn extent(&self, partition: PartitionId) -> (Offset, Offset) {
-        let state = self.log.state(partition);
-        (state.start, state.durable_end)
+        let (state, stable) = self
+            .producers
+            .last_stable(&*self.log, partition, Bound::Durable);
+        (state.start, stable)
     }
 
     fn commit(&self, step: Step) -> Result<(Vec<Offset>, DurableStep), CommitError> {
@@ -136,7 +142,7 @@ impl StepLog for Broker {
         let commit = Commit {
             appends,
             trims: step.trims,
-            drops: Vec::new(),
+            ..Commit::default()
         };
         let submitted = self.log.submit(commit).map_err(refused)?;
         let durable = submitted.durable;

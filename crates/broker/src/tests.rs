@@ -83,6 +83,7 @@ impl Bench {
             max_wait,
             min_bytes: 1,
             max_bytes,
+            committed: false,
             partitions: vec![item],
         };
         self.broker.fetch(request).await.partitions.pop().unwrap()

@@ -31,6 +31,7 @@ impl Code for BrokerError {
             Self::BatchTooLarge { .. } => ErrorCode::MessageTooLarge,
             Self::InvalidTimestamp(_) => ErrorCode::InvalidTimestamp,
             Self::InvalidTransaction => ErrorCode::InvalidTxnState,
+            Self::TransactionCoordinatorFenced => ErrorCode::TransactionCoordinatorFenced,
             Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             Self::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,

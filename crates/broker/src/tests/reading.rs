@@ -80,7 +80,7 @@ async fn times_are_found_exact_to_the_record() {
     let find = async |spec| {
         let found = bench
             .broker
-            .list_offset(&named("t"), 0, -1, spec)
+            .list_offset(&named("t"), 0, -1, spec, false)
             .await
             .unwrap();
         (found.offset, found.timestamp_ms)
@@ -145,6 +145,7 @@ async fn answers_from_the_cache_share_the_memory_for_answers() {
             max_wait: Duration::ZERO,
             min_bytes: 1,
             max_bytes: 1 << 20,
+            committed: false,
             partitions: vec![item(0), item(1)],
         };
         let out = bench.broker.fetch(request).await;

@@ -4,14 +4,14 @@
 //! v15 drops the replica id; v16 and v17 are between brokers.
 //!
 //! No sessions are kept: every answer carries session id 0, which tells the client to name all its partitions each time.
-//! Without open transactions the last stable offset is the high watermark. Records go out as they are stored, uncopied.
+//! Who reads what is committed gets the aborted transactions in it, too, and leaves them out by itself. Records go out as they are stored, uncopied.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_broker::{BrokerError, FetchItem, FetchOut, FetchRequest, Fetched};
+use headwater_broker::{AbortedRange, BrokerError, FetchItem, FetchOut, FetchRequest, Fetched};
 use headwater_wire::messages::fetch_request::FetchTopic;
-use headwater_wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use headwater_wire::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
 use headwater_wire::messages::{FetchRequestData, FetchResponseData};
 use headwater_wire::{ErrorCode, Versions, WireError, decode_request, fetch};
 
@@ -59,6 +59,7 @@ fn read(request: &FetchRequestData, version: i16) -> FetchRequest {
         max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         min_bytes: bytes(request.min_bytes),
         max_bytes: bytes(request.max_bytes),
+        committed: request.isolation_level == READ_COMMITTED,
         partitions: request.topics.iter().flat_map(items).collect(),
     }
 }
@@ -100,11 +101,20 @@ fn partition_data(
         partition_index: index,
         error_code: code_of(result),
         high_watermark,
-        last_stable_offset: high_watermark,
+        last_stable_offset: fetched.map_or(-1, |fetched| fetched.last_stable),
         log_start_offset: fetched.map_or(-1, |fetched| fetched.state.start),
-        aborted_transactions: committed.then(Vec::new),
+        aborted_transactions: committed.then(|| fetched.map_or_else(Vec::new, aborted)),
         ..Default::default()
     }
+}
+
+fn aborted(fetched: &Fetched) -> Vec<AbortedTransaction> {
+    let one = |range: &AbortedRange| AbortedTransaction {
+        producer_id: range.producer_id,
+        first_offset: range.first,
+        ..Default::default()
+    };
+    fetched.aborted.iter().map(one).collect()
 }
 
 fn frame(

@@ -14,16 +14,20 @@ use headwater_wire::messages::{ListOffsetsRequestData, ListOffsetsResponseData};
 use crate::call::{Call, Handle, plain};
 use crate::codes::code_of;
 
+/// `isolation.level=read_committed`
+const READ_COMMITTED: i8 = 1;
+
 impl Handle for ListOffsetsRequestData {
     const VERSIONS: Versions = Versions::new(1, 10);
 
     async fn answer(self, call: Call) -> ListOffsetsResponseData {
+        let committed = self.isolation_level == READ_COMMITTED;
         let mut topics = Vec::with_capacity(self.topics.len());
         for topic in self.topics {
             let target = TopicRef::Name(plain(&topic.name));
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in topic.partitions {
-                let outcome = find(&call, &target, &partition).await;
+                let outcome = find(&call, &target, &partition, committed).await;
                 partitions.push(respond(&call, partition.partition_index, &outcome));
             }
             topics.push(ListOffsetsTopicResponse {
@@ -43,6 +47,7 @@ async fn find(
     call: &Call,
     topic: &TopicRef,
     partition: &ListOffsetsPartition,
+    committed: bool,
 ) -> Result<FoundOffset, BrokerError> {
     let spec = match partition.timestamp {
         -1 => OffsetSpec::Latest,
@@ -68,6 +73,7 @@ async fn find(
             partition.partition_index,
             partition.current_leader_epoch,
             spec,
+            committed,
         )
         .await
 }

@@ -59,6 +59,7 @@ async fn end_of(
             asked.partition,
             asked.current_leader_epoch,
             OffsetSpec::Latest,
+            false,
         )
         .await?;
     Ok(if asked.leader_epoch == LEADER_EPOCH {
