@@ -347,7 +347,9 @@ fn read_one(
     if target.committed {
         batches.truncate(batches.partition_point(|batch| base_offset(batch) < end));
         cut(&mut batches, limit, any);
-        let last = batches.last().and_then(|last| BatchHeader::parse(last).ok());
+        let last = batches
+            .last()
+            .and_then(|last| BatchHeader::parse(last).ok());
         let to = last.map_or(target.offset, |last| last.last_offset() + 1);
         aborted = source.producers.aborted(target.id, target.offset, to);
     } else {

@@ -11,7 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use headwater_broker::{AbortedRange, BrokerError, FetchItem, FetchOut, FetchRequest, Fetched};
 use headwater_wire::messages::fetch_request::FetchTopic;
-use headwater_wire::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use headwater_wire::messages::fetch_response::{
+    AbortedTransaction, FetchableTopicResponse, PartitionData,
+};
 use headwater_wire::messages::{FetchRequestData, FetchResponseData};
 use headwater_wire::{ErrorCode, Versions, WireError, decode_request, fetch};
 
