@@ -66,7 +66,9 @@ pub enum BrokerError {
 impl From<SubmitError> for BrokerError {
     fn from(error: SubmitError) -> Self {
         match error {
-            SubmitError::Full(_) | SubmitError::Busy { .. } => Self::Retry(error.to_string()),
+            SubmitError::Full(_) | SubmitError::Busy { .. } | SubmitError::Stale { .. } => {
+                Self::Retry(error.to_string())
+            }
             SubmitError::TooLarge { bytes, max_bytes } => Self::BatchTooLarge { bytes, max_bytes },
             SubmitError::Invalid(error) => Self::Batch(error),
             SubmitError::CrossShard(..) | SubmitError::Failed(_) => {

@@ -25,6 +25,26 @@ pub struct Commit {
     pub trims: Vec<(PartitionId, Offset)>,
     /// Partitions that cease to exist, with all their batches.
     pub drops: Vec<PartitionId>,
+    /// Ranges whose batches are replaced by others: compaction. Take effect after the appends, before trims and drops.
+    pub rewrites: Vec<Rewrite>,
+}
+
+/// Other batches in place of all that a range of offsets holds. What a range no longer holds is a gap: a read from
+/// there gives the next batch. The partition's start and end do not change, nor who may append meanwhile.
+///
+/// Keep the newest batch of a partition: a reader in front of a gap that reaches the end gets nothing, though it is
+/// not at the end.
+#[derive(Clone, Debug)]
+pub struct Rewrite {
+    pub partition: PartitionId,
+    /// First offset replaced: the base offset of a batch, or in a gap.
+    pub from: Offset,
+    /// Behind the last offset replaced, at a batch's end or in a gap, and not above the durable end.
+    pub to: Offset,
+    /// [`PartitionState::generation`] of the read that the new batches were made from.
+    pub generation: u64,
+    /// With their own base offsets, ascending, all within `from..to`; none leaves a gap.
+    pub batches: Vec<Bytes>,
 }
 
 impl Commit {
@@ -32,7 +52,9 @@ impl Commit {
     pub fn partitions(&self) -> impl Iterator<Item = PartitionId> {
         let appends = self.appends.iter().map(|append| append.partition);
         let trims = self.trims.iter().map(|trim| trim.0);
-        appends.chain(trims).chain(self.drops.iter().copied())
+        let rewrites = self.rewrites.iter().map(|rewrite| rewrite.partition);
+        let drops = self.drops.iter().copied();
+        appends.chain(rewrites).chain(trims).chain(drops)
     }
 }
 
@@ -70,9 +92,12 @@ pub enum SubmitError {
     /// The partitions of a commit live in different shards.
     #[error("the commit spans shards {0} and {1}")]
     CrossShard(u16, u16),
-    /// Not a record batch: the caller did not validate it.
+    /// Not a record batch, or not where a rewrite may put it: the caller did not validate it.
     #[error("not a record batch: {0}")]
     Invalid(#[from] BatchError),
+    /// A partition was rewritten or dropped since its batches were read for this rewrite: read them again.
+    #[error("{partition} has been rewritten meanwhile")]
+    Stale { partition: PartitionId },
     #[error(transparent)]
     Failed(#[from] WriteFailure),
 }
@@ -97,9 +122,13 @@ pub struct PartitionState {
     pub submitted_end: Offset,
     /// Bytes of the partition's batches still held.
     pub bytes: u64,
+    /// Grows with every rewrite that has become durable, and is another one when a partition is made anew. Only for
+    /// comparing within one run of the process; 0 for an unknown partition.
+    pub generation: u64,
 }
 
-/// Batches as stored, in order, contiguous; the first one contains the offset asked for.
+/// Batches as stored, in order; contiguous but for what rewrites took out. The first one contains the offset asked for,
+/// or is the next one where that lies in a gap.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOut {
     pub batches: Vec<Bytes>,
@@ -179,12 +208,23 @@ pub trait Log: Send + Sync + 'static {
 
     fn state(&self, partition: PartitionId) -> PartitionState;
 
-    /// Base offset of the first readable batch whose largest timestamp is at least `timestamp_ms`.
+    /// Base offset of the first readable batch whose largest timestamp is at least `timestamp_ms`. May touch the disk.
     fn find_time(
         &self,
         partition: PartitionId,
         timestamp_ms: i64,
     ) -> Result<Option<Offset>, ReadError>;
+
+    /// The largest timestamp of a readable batch, and the base offset of the first batch that has it. May touch the disk.
+    fn max_timestamp(&self, partition: PartitionId) -> Result<Option<(i64, Offset)>, ReadError>;
+
+    /// Where retention by size would start: base offset of the last durable batch from which on at least `keep_bytes`
+    /// remain, its own included; the start where there are no more. May touch the disk.
+    fn offset_for_bytes(
+        &self,
+        partition: PartitionId,
+        keep_bytes: u64,
+    ) -> Result<Offset, ReadError>;
 
     /// Calls back for every batch held, partition by partition in any order, each partition's batches in order.
     /// For rebuilding what is derived from the log, once at start; reads indexes, not records.

@@ -3,6 +3,8 @@
 //! Panics with the case's name where a backend deviates; for tests only.
 #![allow(clippy::unwrap_used)]
 
+mod rewrites;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +24,7 @@ type Case = fn(&dyn Log);
 
 /// Runs every case, each on a new log from `make`.
 pub fn run<L: Log>(make: &dyn Fn() -> L) {
-    let cases: [(&str, Case); 12] = [
+    let cases: [(&str, Case); 13] = [
         ("appends get contiguous offsets", contiguous),
         ("a batch comes back as it went in", as_it_went_in),
         ("unknown partitions read as empty", unknown),
@@ -39,6 +41,7 @@ pub fn run<L: Log>(make: &dyn Fn() -> L) {
         ("trims move the start", trims),
         ("drops end a partition, and it starts again from 0", drops),
         ("times are found", times),
+        ("retention by size finds its offset", sizes),
         ("registrations wake", wakes),
         ("what a log cannot take is refused", refusals),
     ];
@@ -48,6 +51,14 @@ pub fn run<L: Log>(make: &dyn Fn() -> L) {
     }
     println!("conformance: many writers");
     many_writers(&Arc::new(make()));
+}
+
+/// The cases of rewrites.
+pub fn run_rewrites<L: Log>(make: &dyn Fn() -> L) {
+    for (name, case) in rewrites::CASES {
+        println!("conformance: {name}");
+        case(&make());
+    }
 }
 
 /// Partition 0 of the topic numbered `n`.
@@ -314,6 +325,33 @@ fn times(log: &dyn Log) {
     ] {
         assert_eq!(log.find_time(p, asked).unwrap(), found, "at {asked}");
     }
+    assert_eq!(log.max_timestamp(p).unwrap(), Some((400, 6)));
+    append(log, &[(p, batch(1, 400)), (p, batch(1, 7))]);
+    assert_eq!(log.max_timestamp(p).unwrap(), Some((400, 6)), "the first");
+    trim(log, p, 8);
+    assert_eq!(log.max_timestamp(p).unwrap(), Some((400, 8)));
+    assert_eq!(log.max_timestamp(partition(9)).unwrap(), None);
+}
+
+fn sizes(log: &dyn Log) {
+    let p = partition(1);
+    let one = batch(10, 1);
+    (0..5).for_each(|_| drop(append(log, &[(p, one.clone())])));
+    let bytes = one.len() as u64;
+    for (keep, offset) in [
+        (0, 40),
+        (1, 40),
+        (bytes, 40),
+        (bytes + 1, 30),
+        (3 * bytes, 20),
+        (5 * bytes, 0),
+        (u64::MAX, 0),
+    ] {
+        assert_eq!(log.offset_for_bytes(p, keep).unwrap(), offset, "{keep}");
+    }
+    trim(log, p, 25);
+    assert_eq!(log.offset_for_bytes(p, u64::MAX).unwrap(), 25);
+    assert_eq!(log.offset_for_bytes(partition(9), 1).unwrap(), 0);
 }
 
 /// Whether the wake-up has been given; takes it.

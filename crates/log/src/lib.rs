@@ -9,12 +9,13 @@ pub mod api;
 pub mod conformance;
 pub mod local;
 pub mod memory;
+mod rewrite;
 mod wait;
 mod watch;
 
 pub use api::{
     Append, BatchMeta, Bound, Commit, Durable, Log, PartitionState, ReadError, ReadOut,
-    Registration, SubmitError, Submitted, WriteFailure,
+    Registration, Rewrite, SubmitError, Submitted, WriteFailure,
 };
 pub use local::{LocalConfig, LocalLog, LogMetrics, OpenError};
 pub use memory::MemoryLog;

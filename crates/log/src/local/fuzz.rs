@@ -59,6 +59,7 @@ pub fn written(seed: u64) -> FaultDisk {
                 appends,
                 trims,
                 drops,
+                ..Commit::default()
             },
         );
     }

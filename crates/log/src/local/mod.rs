@@ -257,6 +257,18 @@ impl Log for LocalLog {
         self.shared.find_time(partition, timestamp_ms)
     }
 
+    fn max_timestamp(&self, partition: PartitionId) -> Result<Option<(i64, Offset)>, ReadError> {
+        self.shared.max_timestamp(partition)
+    }
+
+    fn offset_for_bytes(
+        &self,
+        partition: PartitionId,
+        keep_bytes: u64,
+    ) -> Result<Offset, ReadError> {
+        self.shared.offset_for_bytes(partition, keep_bytes)
+    }
+
     fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchMeta)) -> Result<(), ReadError> {
         self.shared.scan(visit)
     }

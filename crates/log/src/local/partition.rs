@@ -65,6 +65,7 @@ impl Partition {
             durable_end: self.durable_end,
             submitted_end: self.submitted_end,
             bytes: self.bytes - cut,
+            generation: self.life,
         }
     }
 

@@ -165,6 +165,60 @@ impl Shared {
         Ok(None)
     }
 
+    pub fn max_timestamp(&self, id: PartitionId) -> Result<Option<(i64, Offset)>, ReadError> {
+        let Some((start, mut slices)) = self.slices(id) else {
+            return Ok(None);
+        };
+        // The most promising first; of equals the older.
+        slices.sort_by_key(|slice| (std::cmp::Reverse(slice.max_timestamp), slice.first));
+        let mut best: Option<(i64, Offset)> = None;
+        for slice in slices {
+            if best.is_some_and(|(timestamp, _)| timestamp > slice.max_timestamp) {
+                break;
+            }
+            self.visit(id, &slice, |meta| {
+                let better = best.is_none_or(|(timestamp, offset)| {
+                    (meta.max_timestamp, offset) > (timestamp, meta.base_offset)
+                });
+                if meta.last_offset >= start && better {
+                    best = Some((meta.max_timestamp, meta.base_offset));
+                }
+            })?;
+        }
+        Ok(best)
+    }
+
+    pub fn offset_for_bytes(&self, id: PartitionId, keep: u64) -> Result<Offset, ReadError> {
+        let Some((start, slices)) = self.slices(id) else {
+            return Ok(0);
+        };
+        let mut behind = 0;
+        for slice in slices.iter().rev() {
+            if behind + slice.bytes < keep {
+                behind += slice.bytes;
+                continue;
+            }
+            let mut batches = Vec::new();
+            self.visit(id, slice, |meta| {
+                batches.push((meta.base_offset, u64::from(meta.bytes)));
+            })?;
+            for (base_offset, bytes) in batches.into_iter().rev() {
+                behind += bytes;
+                if behind >= keep && base_offset >= start {
+                    return Ok(base_offset);
+                }
+            }
+        }
+        Ok(start)
+    }
+
+    /// A partition's start and slices.
+    fn slices(&self, id: PartitionId) -> Option<(Offset, Vec<Slice>)> {
+        let state = self.state.lock();
+        let partition = state.partitions.get(&id)?;
+        Some((partition.start, partition.slices.iter().copied().collect()))
+    }
+
     pub fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchMeta)) -> Result<(), ReadError> {
         let partitions: Vec<PartitionId> = self.state.lock().partitions.keys().copied().collect();
         for id in partitions {

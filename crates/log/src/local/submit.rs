@@ -21,6 +21,10 @@ use crate::watch::Event;
 
 impl Shared {
     pub fn submit(&self, commit: Commit) -> Result<Submitted, SubmitError> {
+        if !commit.rewrites.is_empty() {
+            // Until the format has them.
+            return Err(SubmitError::Busy { queued_bytes: 0 });
+        }
         let headers: Vec<BatchHeader> = commit
             .appends
             .iter()

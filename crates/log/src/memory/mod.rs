@@ -16,10 +16,11 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::api::{
     BatchMeta, Bound, Commit, Durable, Log, PartitionState, ReadError, ReadOut, Registration,
-    SubmitError, Submitted, WriteFailure,
+    Rewrite, SubmitError, Submitted, WriteFailure,
 };
+use crate::rewrite;
 use crate::watch::{Event, Watchers};
-use partition::Partition;
+use partition::{Partition, Replacement};
 
 /// See the module.
 pub struct MemoryLog {
@@ -36,12 +37,15 @@ struct State {
     held: bool,
     failure: Option<WriteFailure>,
     lives: u64,
+    /// The last generation given to any partition.
+    generations: u64,
 }
 
 /// What becomes true of a commit when it is durable.
 struct Pending {
     /// Partition, its life at submission, its end after this commit.
     grown: Vec<(PartitionId, u64, Offset)>,
+    rewrites: Vec<(PartitionId, Replacement)>,
     trims: Vec<(PartitionId, Offset)>,
     done: Option<oneshot::Sender<Result<(), WriteFailure>>>,
 }
@@ -115,6 +119,12 @@ impl MemoryLog {
                 found.state.durable_end = found.state.durable_end.max(*end);
             }
         }
+        for (partition, replacement) in pending.rewrites {
+            let found = state.partitions.get_mut(&partition);
+            if let Some(found) = found.filter(|found| found.life == replacement.life) {
+                found.replace(replacement);
+            }
+        }
         for (partition, offset) in &pending.trims {
             if let Some(found) = state.partitions.get_mut(partition) {
                 found.trim(*offset);
@@ -140,13 +150,16 @@ impl State {
             .iter()
             .map(|a| BatchHeader::parse(&a.batch))
             .collect();
+        let headers = headers?;
+        let rewrites = self.place_rewrites(commit.rewrites)?;
         let mut base_offsets = Vec::with_capacity(commit.appends.len());
         let mut grown = Vec::with_capacity(commit.appends.len());
-        for (append, header) in commit.appends.into_iter().zip(headers?) {
-            let lives = &mut self.lives;
+        for (append, header) in commit.appends.into_iter().zip(headers) {
+            let (lives, generations) = (&mut self.lives, &mut self.generations);
             let partition = self.partitions.entry(append.partition).or_insert_with(|| {
                 *lives += 1;
-                Partition::new(*lives)
+                *generations += 1;
+                Partition::new(*lives, *generations)
             });
             let base = partition.state.submitted_end;
             let header = BatchHeader {
@@ -169,10 +182,37 @@ impl State {
             base_offsets,
             Pending {
                 grown,
+                rewrites,
                 trims: commit.trims,
                 done: None,
             },
         ))
+    }
+
+    /// Checks all rewrites, then gives each partition its next generation.
+    fn place_rewrites(
+        &mut self,
+        rewrites: Vec<Rewrite>,
+    ) -> Result<Vec<(PartitionId, Replacement)>, SubmitError> {
+        let headers = rewrite::check_all(&rewrites)?;
+        let mut placed = Vec::with_capacity(rewrites.len());
+        for (rewrite, headers) in rewrites.into_iter().zip(headers) {
+            let id = rewrite.partition;
+            let found = self.partitions.get(&id);
+            let Some(found) = found.filter(|found| found.generation == rewrite.generation) else {
+                return Err(SubmitError::Stale { partition: id });
+            };
+            found.check_range(rewrite.from, rewrite.to)?;
+            placed.push((id, Replacement::new(found.life, rewrite, &headers)));
+        }
+        for (id, replacement) in &mut placed {
+            self.generations += 1;
+            replacement.generation = self.generations;
+            if let Some(found) = self.partitions.get_mut(id) {
+                found.generation = self.generations;
+            }
+        }
+        Ok(placed)
     }
 }
 
@@ -261,6 +301,22 @@ impl Log for MemoryLog {
             .partitions
             .get(&partition)
             .and_then(|found| found.find_time(timestamp_ms)))
+    }
+
+    fn max_timestamp(&self, partition: PartitionId) -> Result<Option<(i64, Offset)>, ReadError> {
+        let state = self.state.lock();
+        let found = state.partitions.get(&partition);
+        Ok(found.and_then(Partition::max_timestamp))
+    }
+
+    fn offset_for_bytes(
+        &self,
+        partition: PartitionId,
+        keep_bytes: u64,
+    ) -> Result<Offset, ReadError> {
+        let state = self.state.lock();
+        let found = state.partitions.get(&partition);
+        Ok(found.map_or(0, |found| found.offset_for_bytes(keep_bytes)))
     }
 
     fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchMeta)) -> Result<(), ReadError> {

@@ -138,7 +138,9 @@ fn a_write_without_room_is_tried_again_until_there_is_some() {
     disk.set_writes_full(false);
     wait(stuck).unwrap();
     eventually("room again", || log.submit(commit.clone()).is_ok());
-    assert!(log.failure().is_none() && !log.metrics().full);
+    // The next chunk may have found no room, too; it is tried again by and by.
+    eventually("a next chunk again", || !log.metrics().full);
+    assert!(log.failure().is_none());
     drop(log);
     assert_eq!(open(&disk).state(p).durable_end, 15);
 }
@@ -317,7 +319,8 @@ fn a_folder_in_use_is_refused_with_the_process_that_has_it() {
     let sentence = format!("is in use by process {}", std::process::id());
     assert!(refused.to_string().contains(&sentence), "{refused}");
     drop(log);
-    drop(LocalLog::open(folder.path(), small()).unwrap());
+    // A process that another test is just starting may hold a copy of the lock for a moment.
+    eventually("free again", || LocalLog::open(folder.path(), small()).is_ok());
 }
 
 /// The same with another process: this test runs itself a second time, as the one that finds the folder taken.
