@@ -320,7 +320,9 @@ fn a_folder_in_use_is_refused_with_the_process_that_has_it() {
     assert!(refused.to_string().contains(&sentence), "{refused}");
     drop(log);
     // A process that another test is just starting may hold a copy of the lock for a moment.
-    eventually("free again", || LocalLog::open(folder.path(), small()).is_ok());
+    eventually("free again", || {
+        LocalLog::open(folder.path(), small()).is_ok()
+    });
 }
 
 /// The same with another process: this test runs itself a second time, as the one that finds the folder taken.
