@@ -212,7 +212,7 @@ impl CommittedStore {
                 batch,
             }],
             trims,
-            drops: Vec::new(),
+            ..Commit::default()
         };
         Ok(self.log.submit(commit)?.durable)
     }
