@@ -1,10 +1,12 @@
-//! Vocabulary that every floor shares: ids, offsets, limits, the clock seam.
+//! Vocabulary that every floor shares: ids, offsets, limits, the seams to the outside (clock, randomness, tasks).
 //!
-//! Knows nothing of logs, protocols, SQL or any runtime.
+//! Knows nothing of logs, protocols or SQL.
 
 pub mod clock;
 pub mod ids;
 pub mod limits;
+pub mod world;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use ids::{Offset, PartitionId, TopicId};
+pub use world::{Random, Task, Tasks, Unfinished, Work, World};

@@ -152,8 +152,10 @@ impl Broker {
         }
         let mut memory = self.reserve(targets, max_bytes).await;
         let (source, owned) = (self.source(), Arc::clone(targets));
-        let read =
-            tokio::task::spawn_blocking(move || read_targets(&source, &owned, max_bytes)).await;
+        let read = self
+            .world
+            .off_thread(move || read_targets(&source, &owned, max_bytes))
+            .await;
         let partitions = read.unwrap_or_else(|error| {
             let failed = BrokerError::Storage(format!("reading the log failed: {error}"));
             targets.iter().map(|_| Err(failed.clone())).collect()

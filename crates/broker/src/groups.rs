@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use headwater_base::Clock;
+use headwater_base::World;
 use headwater_coord::groups::{
     Command, Group, GroupError, Heartbeat, Join, JoinFailure, Joined, Leave, LeaveOutcome, Limits,
     Reply, State, Sync, Synced, Waiter, group_id_ok,
@@ -27,7 +27,7 @@ pub use offsets::{CommitItem, GroupOffsets};
 
 /// All groups of this node. Groups without members and history are not kept.
 pub(crate) struct Groups {
-    clock: Arc<dyn Clock>,
+    world: World,
     limits: Limits,
     all: Mutex<HashMap<String, Arc<Mutex<Hosted>>>>,
     waiters: AtomicU64,
@@ -42,7 +42,7 @@ pub(crate) struct Hosted {
 }
 
 impl Groups {
-    pub fn new(clock: Arc<dyn Clock>, config: &BrokerConfig) -> Self {
+    pub fn new(world: World, config: &BrokerConfig) -> Self {
         let limits = Limits {
             members_max: config.group_members_max,
             session_ms_min: config.session_timeout_ms_min,
@@ -51,7 +51,7 @@ impl Groups {
             ..Limits::default()
         };
         Self {
-            clock,
+            world,
             limits,
             all: Mutex::new(HashMap::new()),
             waiters: AtomicU64::new(0),
@@ -97,8 +97,8 @@ impl Groups {
         {
             let mut guard = hosted.lock();
             guard.waiting.insert(to, send);
-            guard.step(command(to), self.clock.now_ms());
-            set_timer(hosted, &mut guard, &self.clock);
+            guard.step(command(to), self.world.now_ms());
+            set_timer(hosted, &mut guard, &self.world);
         }
         receive.await.ok()
     }
@@ -128,7 +128,7 @@ impl Hosted {
 }
 
 /// Sees to it that the group is told of its next deadline. A timer that was overtaken by an earlier one does nothing.
-fn set_timer(hosted: &Arc<Mutex<Hosted>>, guard: &mut Hosted, clock: &Arc<dyn Clock>) {
+fn set_timer(hosted: &Arc<Mutex<Hosted>>, guard: &mut Hosted, world: &World) {
     let Some(deadline_ms) = guard.group.next_deadline() else {
         return;
     };
@@ -139,9 +139,9 @@ fn set_timer(hosted: &Arc<Mutex<Hosted>>, guard: &mut Hosted, clock: &Arc<dyn Cl
         return;
     }
     guard.timer_ms = Some(deadline_ms);
-    let (hosted, clock) = (Arc::downgrade(hosted), Arc::clone(clock));
-    tokio::spawn(async move {
-        let wait_ms = deadline_ms.saturating_sub(clock.now_ms()).max(1);
+    let (hosted, its_world) = (Arc::downgrade(hosted), world.clone());
+    world.spawn(async move {
+        let wait_ms = deadline_ms.saturating_sub(its_world.now_ms()).max(1);
         tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())).await;
         let Some(hosted) = hosted.upgrade() else {
             return;
@@ -149,8 +149,8 @@ fn set_timer(hosted: &Arc<Mutex<Hosted>>, guard: &mut Hosted, clock: &Arc<dyn Cl
         let mut guard = hosted.lock();
         if guard.timer_ms == Some(deadline_ms) {
             guard.timer_ms = None;
-            guard.step(Command::Tick, clock.now_ms());
-            set_timer(&hosted, &mut guard, &clock);
+            guard.step(Command::Tick, its_world.now_ms());
+            set_timer(&hosted, &mut guard, &its_world);
         }
     });
 }
@@ -172,7 +172,7 @@ impl Broker {
         }
         if join.fresh_member_id.is_empty() {
             let stem = join.instance_id.as_deref().unwrap_or(&join.client_id);
-            join.fresh_member_id = format!("{stem}-{}", uuid::Uuid::new_v4());
+            join.fresh_member_id = format!("{stem}-{}", self.world.uuid_text());
         }
         let member_id = join.member_id.clone();
         let hosted = self.groups.find_or_make(id);

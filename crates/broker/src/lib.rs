@@ -26,7 +26,7 @@ mod topics;
 
 use std::sync::Arc;
 
-use headwater_base::{Clock, PartitionId};
+use headwater_base::{Clock, PartitionId, World};
 use headwater_log::Log;
 use headwater_meta::Change;
 use tokio::sync::Semaphore;
@@ -60,6 +60,7 @@ pub struct Broker {
     config: BrokerConfig,
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
+    world: World,
     catalog: CatalogStore,
     producers: Arc<ProducerTable>,
     id_block: tokio::sync::Mutex<IdBlock>,
@@ -80,15 +81,29 @@ impl Broker {
         clock: Arc<dyn Clock>,
         config: BrokerConfig,
     ) -> Result<Arc<Self>, OpenError> {
+        Self::open_in(log, World::with_clock(clock), config)
+    }
+
+    /// As [`Broker::open`], with everything that comes from outside given.
+    ///
+    /// # Errors
+    /// As [`Broker::open`].
+    pub fn open_in(
+        log: Arc<dyn Log>,
+        world: World,
+        config: BrokerConfig,
+    ) -> Result<Arc<Self>, OpenError> {
+        let clock = Arc::clone(world.clock());
         let catalog = CatalogStore::open(Arc::clone(&log), Arc::clone(&clock))?;
         let committed = CommittedStore::open(Arc::clone(&log), Arc::clone(&clock))?;
         let (producers, held) = ProducerTable::rebuild(&*log, clock.now_ms(), std::iter::empty())?;
         let broker = Self {
-            groups: Groups::new(Arc::clone(&clock), &config),
+            groups: Groups::new(world.clone(), &config),
             fetch_budget: Arc::new(Semaphore::new(config.fetch_buffer_bytes_max)),
             config,
             log,
             clock,
+            world,
             catalog,
             producers: Arc::new(producers),
             id_block: tokio::sync::Mutex::default(),
@@ -99,6 +114,11 @@ impl Broker {
         broker.sweep(held);
         broker.sweep_offsets();
         Ok(Arc::new(broker))
+    }
+
+    /// Time, randomness and tasks.
+    pub fn world(&self) -> &World {
+        &self.world
     }
 
     pub fn config(&self) -> &BrokerConfig {
@@ -119,7 +139,7 @@ impl Broker {
         self.catalog.change(|catalog| {
             let changes = match catalog.cluster_id.is_empty() {
                 true => vec![Change::ClusterNamed {
-                    id: uuid::Uuid::new_v4().simple().to_string()[..22].to_owned(),
+                    id: self.world.uuid_text().replace('-', "")[..22].to_owned(),
                 }],
                 false => Vec::new(),
             };

@@ -84,7 +84,7 @@ impl Broker {
         work: impl FnOnce(&dyn Log) -> Result<T, BrokerError> + Send + 'static,
     ) -> Result<T, BrokerError> {
         let log = Arc::clone(&self.log);
-        let done = tokio::task::spawn_blocking(move || work(&*log)).await;
+        let done = self.world.off_thread(move || work(&*log)).await;
         done.unwrap_or_else(|error| {
             Err(BrokerError::Storage(format!(
                 "reading the log failed: {error}"

@@ -17,7 +17,6 @@ use crate::Broker;
 use crate::catalog::{Plan, settle};
 use crate::error::BrokerError;
 use crate::fetch::volume;
-use crate::topics::fresh_topic_id;
 
 type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, CommitError>> + Send + 'a>>;
 
@@ -41,7 +40,7 @@ impl StepLog for Broker {
                     return Ok(Plan::default());
                 }
                 let change =
-                    catalog.create_any(name, fresh_topic_id(), partitions, kept_for_ever())?;
+                    catalog.create_any(name, self.fresh_topic_id(), partitions, kept_for_ever())?;
                 Ok(Plan {
                     changes: vec![change],
                     drops: Vec::new(),

@@ -101,7 +101,7 @@ impl Broker {
         validate_only: bool,
     ) -> Result<(Arc<Topic>, Vec<headwater_log::Durable>), BrokerError> {
         let partitions = self.partitions_of(new)?;
-        let id = fresh_topic_id();
+        let id = self.fresh_topic_id();
         let durables = self.catalog.change(|catalog| {
             let change = catalog.create(&new.name, id, partitions, new.configs.clone())?;
             let changes = if validate_only {
@@ -344,13 +344,15 @@ fn topic_partitions(catalog: &Catalog, id: TopicId) -> Vec<PartitionId> {
         .unwrap_or_default()
 }
 
-/// A random id whose base64 form does not begin with a dash, which command lines would take for an option (as Kafka does).
-pub(crate) fn fresh_topic_id() -> TopicId {
-    loop {
-        let bytes = uuid::Uuid::new_v4().into_bytes();
-        // The first six bits give the first letter; 62 is '-' in Kafka's alphabet.
-        if bytes[0] >> 2 != 62 {
-            return TopicId(bytes);
+impl Broker {
+    /// A random id whose base64 form does not begin with a dash, which command lines would take for an option (as Kafka does).
+    pub(crate) fn fresh_topic_id(&self) -> TopicId {
+        loop {
+            let bytes = self.world.random_id();
+            // The first six bits give the first letter; 62 is '-' in Kafka's alphabet.
+            if bytes[0] >> 2 != 62 {
+                return TopicId(bytes);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 //! A Produce is on its way to the disk before the former one is durable; everything else starts in its turn. The queue and the
 //! byte budgets are bounded: when they are full, nothing more is read from the socket.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,9 +14,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use headwater_base::limits::FRAME_BYTES_MAX;
 use headwater_wire::{RequestHeader, WireError, frame};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
@@ -105,17 +103,14 @@ enum Refusal {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn run(
-    stream: TcpStream,
-    peer: SocketAddr,
+pub(crate) async fn run<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+    (read, write): (R, W),
+    peer: IpAddr,
     node: Arc<Node>,
     budget: Budget,
     mut stopped: watch::Receiver<bool>,
 ) {
     let _counted = Counted::new();
-    // Without it small answers wait for the peer's delayed acks.
-    let _ = stream.set_nodelay(true);
-    let (read, write) = stream.into_split();
     let (send, receive) = mpsc::channel(IN_FLIGHT_MAX);
     let connection_budget = Arc::new(Semaphore::new(FRAME_BYTES_MAX.min(budget.bytes_max)));
     let inbox = Inbox {
@@ -124,11 +119,12 @@ pub(crate) async fn run(
         budget,
         connection_budget,
     };
-    let client_host = Arc::from(peer.ip().to_canonical().to_string());
+    let client_host = Arc::from(peer.to_canonical().to_string());
     let reader = read_requests(inbox, node, client_host, send);
     let writer = write_answers(write, receive);
     tokio::pin!(writer);
     let end = tokio::select! {
+        biased;
         end = reader => end,
         () = &mut writer => return,
         _ = stopped.wait_for(|stopped| *stopped) => End::Stopping,
@@ -146,8 +142,8 @@ pub(crate) async fn run(
     }
 }
 
-async fn read_requests(
-    mut inbox: Inbox,
+async fn read_requests<R: AsyncRead + Unpin>(
+    mut inbox: Inbox<R>,
     node: Arc<Node>,
     client_host: Arc<str>,
     send: mpsc::Sender<Pending>,
@@ -202,7 +198,10 @@ fn dispatch(mut frame: Bytes, node: &Arc<Node>, client_host: &Arc<str>) -> Resul
     Ok((api.begin)(call, frame)?)
 }
 
-async fn write_answers(mut write: OwnedWriteHalf, mut receive: mpsc::Receiver<Pending>) {
+async fn write_answers<W: AsyncWrite + Unpin>(
+    mut write: W,
+    mut receive: mpsc::Receiver<Pending>,
+) {
     while let Some(pending) = receive.recv().await {
         let Pending { later, _memory } = pending;
         match later.await {
@@ -225,14 +224,14 @@ async fn write_answers(mut write: OwnedWriteHalf, mut receive: mpsc::Receiver<Pe
 }
 
 /// The reading half: bytes in, accounted frames out.
-struct Inbox {
-    read: OwnedReadHalf,
+struct Inbox<R> {
+    read: R,
     buffer: BytesMut,
     budget: Budget,
     connection_budget: Arc<Semaphore>,
 }
 
-impl Inbox {
+impl<R: AsyncRead + Unpin> Inbox<R> {
     async fn next_frame(&mut self, queue: &mpsc::Sender<Pending>) -> Result<(Bytes, Memory), End> {
         let mut memory = None;
         let mut deadline = None;

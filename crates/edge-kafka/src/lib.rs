@@ -16,4 +16,4 @@ mod send;
 mod server;
 
 pub use connection::connections;
-pub use server::{EdgeConfig, serve};
+pub use server::{Edge, EdgeConfig, serve};

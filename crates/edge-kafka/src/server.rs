@@ -1,10 +1,12 @@
 //! Accepting connections, until told to stop.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_broker::Broker;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -44,6 +46,36 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long open connections may take to finish what they are at when the node stops.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
+/// What all connections of a node share. Made by [`serve`], or by whoever brings streams of its own.
+#[derive(Clone)]
+pub struct Edge {
+    node: Arc<Node>,
+    budget: Budget,
+}
+
+impl Edge {
+    pub fn new(broker: Arc<Broker>, config: EdgeConfig) -> Self {
+        let budget = Budget {
+            node: Arc::new(Semaphore::new(config.request_bytes_max)),
+            bytes_max: config.request_bytes_max,
+        };
+        Self {
+            node: Arc::new(Node { broker, config }),
+            budget,
+        }
+    }
+
+    /// Serves one connection, given as its two directions, until the peer hangs up or `stopped` says true.
+    pub async fn connection<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
+        self,
+        halves: (R, W),
+        peer: IpAddr,
+        stopped: watch::Receiver<bool>,
+    ) {
+        connection::run(halves, peer, self.node, self.budget, stopped).await;
+    }
+}
+
 /// Serves the Kafka protocol until `shutdown` resolves, then lets connections finish what was begun.
 pub async fn serve(
     listener: TcpListener,
@@ -51,17 +83,14 @@ pub async fn serve(
     config: EdgeConfig,
     shutdown: impl Future<Output = ()>,
 ) {
-    let budget = Budget {
-        node: Arc::new(Semaphore::new(config.request_bytes_max)),
-        bytes_max: config.request_bytes_max,
-    };
     let connections_max = config.connections_max;
-    let node = Arc::new(Node { broker, config });
+    let edge = Edge::new(broker, config);
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
+            biased;
             () = &mut shutdown => break,
             accepted = listener.accept() => accepted,
         };
@@ -71,8 +100,10 @@ pub async fn serve(
                 tracing::warn!(connections_max, "too many connections")
             }
             Ok((stream, peer)) => {
-                let (node, budget, stopped) = (Arc::clone(&node), budget.clone(), stopped.clone());
-                connections.spawn(connection::run(stream, peer, node, budget, stopped));
+                // Without it small answers wait for the peer's delayed acks.
+                let _ = stream.set_nodelay(true);
+                let halves = stream.into_split();
+                connections.spawn(edge.clone().connection(halves, peer.ip(), stopped.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
