@@ -198,10 +198,7 @@ fn dispatch(mut frame: Bytes, node: &Arc<Node>, client_host: &Arc<str>) -> Resul
     Ok((api.begin)(call, frame)?)
 }
 
-async fn write_answers<W: AsyncWrite + Unpin>(
-    mut write: W,
-    mut receive: mpsc::Receiver<Pending>,
-) {
+async fn write_answers<W: AsyncWrite + Unpin>(mut write: W, mut receive: mpsc::Receiver<Pending>) {
     while let Some(pending) = receive.recv().await {
         let Pending { later, _memory } = pending;
         match later.await {
