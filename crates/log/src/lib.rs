@@ -17,6 +17,6 @@ pub use api::{
     Append, BatchMeta, Bound, Commit, Durable, Log, PartitionState, ReadError, ReadOut,
     Registration, Rewrite, SubmitError, Submitted, WriteFailure,
 };
-pub use local::{LocalConfig, LocalLog, LogMetrics, OpenError};
+pub use local::{LocalConfig, LocalLog, LogMetrics, OpenError, Turn};
 pub use memory::MemoryLog;
 pub use wait::wait;

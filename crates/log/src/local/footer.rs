@@ -148,10 +148,11 @@ fn encode_body(
     body.extend_from_slice(&(lines.len() as u32).to_le_bytes());
     body.extend_from_slice(&(ledger.partitions.len() as u32).to_le_bytes());
     lines.iter().for_each(|line| body.extend_from_slice(line));
-    ledger
-        .partitions
-        .iter()
-        .for_each(|(partition, extent)| body.extend_from_slice(&encode_extent(*partition, extent)));
+    let mut extents: Vec<_> = ledger.partitions.iter().collect();
+    extents.sort_unstable_by_key(|(partition, _)| **partition);
+    extents.iter().for_each(|(partition, extent)| {
+        body.extend_from_slice(&encode_extent(**partition, extent))
+    });
     (body, directory_at)
 }
 

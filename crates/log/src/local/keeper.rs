@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::chunk::Chunk;
 use super::footer;
 use super::state::{Shared, State};
+use super::turn::Turn;
 
 /// One chore.
 pub(super) enum Job {
@@ -15,9 +16,60 @@ pub(super) enum Job {
     RemoveDead,
 }
 
-/// Runs until the log closes. What is left undone is done by the next start.
-pub(super) fn run(shared: &Shared) {
-    while let Some(job) = next_job(shared) {
+/// Does the chores.
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+}
+
+impl Keeper {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Runs until the log closes. What is left undone is done by the next start.
+    pub fn run(mut self) {
+        loop {
+            let turn = self.turn();
+            let mut state = self.shared.state.lock();
+            if state.closing || turn == Turn::Ended {
+                return;
+            }
+            if turn == Turn::Did || !state.jobs.is_empty() {
+                continue;
+            }
+            if turn == Turn::Waits {
+                let pause = self.shared.config.full_retry;
+                self.shared.chores.wait_for(&mut state, pause);
+            } else if state.failure.is_none() {
+                self.shared.chores.wait(&mut state);
+            }
+        }
+    }
+
+    /// One chore.
+    pub fn turn(&mut self) -> Turn {
+        let (job, full) = {
+            let mut state = self.shared.state.lock();
+            if state.failure.is_some() {
+                return Turn::Ended;
+            }
+            (state.jobs.pop_front(), state.full.is_some())
+        };
+        match job {
+            Some(job) => {
+                self.run_job(job);
+                Turn::Did
+            }
+            None if full => {
+                make_spare(&self.shared);
+                Turn::Waits
+            }
+            None => Turn::Idle,
+        }
+    }
+
+    fn run_job(&mut self, job: Job) {
+        let shared = &*self.shared;
         match job {
             Job::MakeSpare => make_spare(shared),
             Job::Seal(full) => {
@@ -25,27 +77,6 @@ pub(super) fn run(shared: &Shared) {
                 remove_dead(shared);
             }
             Job::RemoveDead => remove_dead(shared),
-        }
-    }
-}
-
-fn next_job(shared: &Shared) -> Option<Job> {
-    let mut state = shared.state.lock();
-    loop {
-        if state.closing || state.failure.is_some() {
-            return None;
-        }
-        if let Some(job) = state.jobs.pop_front() {
-            return Some(job);
-        }
-        if state.full.is_none() {
-            shared.chores.wait(&mut state);
-        } else if shared
-            .chores
-            .wait_for(&mut state, shared.config.full_retry)
-            .timed_out()
-        {
-            return Some(Job::MakeSpare);
         }
     }
 }

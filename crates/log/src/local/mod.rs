@@ -24,6 +24,7 @@ mod recover;
 mod replay;
 mod state;
 mod submit;
+mod turn;
 mod writer;
 
 use std::path::Path;
@@ -42,15 +43,19 @@ use crate::watch::Watchers;
 pub use config::{LocalConfig, LogMetrics, OpenError};
 use disk::{Disk, DiskLock, RealDisk};
 use index::IndexCache;
-use keeper::Job;
+use keeper::{Job, Keeper};
 use recover::{Recovered, recover};
 use state::{Counters, Plan, Shared, State, TailCache};
+use turn::Hands;
+pub use turn::Turn;
 use writer::Writer;
 
 /// A log in one folder. Dropping it writes what is queued, ends its threads and lets go of the folder.
 pub struct LocalLog {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// Instead of the threads.
+    hands: Option<Hands>,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -68,29 +73,21 @@ impl LocalLog {
 
     /// Opens a folder of any disk.
     pub fn open_on(disk: Arc<dyn Disk>, config: LocalConfig) -> Result<Self, OpenError> {
-        let io = |action| {
-            let path = disk.path().to_owned();
-            move |source| OpenError::Io {
-                path,
-                action,
-                source,
-            }
+        let (shared, writer, lock) = prepare(disk, config)?;
+        let io = |source| OpenError::Io {
+            path: shared.disk.path().to_owned(),
+            action: "start a thread",
+            source,
         };
-        let locked = disk.lock("LOCK").map_err(io("lock"))?;
-        let lock = locked.map_err(|process| OpenError::InUse {
-            path: disk.path().to_owned(),
-            process,
-        })?;
-        let recovered = recover(&*disk, &config)?;
-        let (shared, writer) = assemble(Arc::clone(&disk), config, recovered);
-        let keeper = Arc::clone(&shared);
+        let keeper = Keeper::new(Arc::clone(&shared));
         let threads = vec![
-            spawn("log-writer", move || writer.run()).map_err(io("start a thread"))?,
-            spawn("log-keeper", move || keeper::run(&keeper)).map_err(io("start a thread"))?,
+            spawn("log-writer", move || writer.run()).map_err(io)?,
+            spawn("log-keeper", move || keeper.run()).map_err(io)?,
         ];
         Ok(Self {
             shared,
             threads,
+            hands: None,
             _lock: lock,
         })
     }
@@ -120,6 +117,25 @@ impl LocalLog {
             }
         }
     }
+}
+
+/// Takes the folder and recovers it.
+fn prepare(
+    disk: Arc<dyn Disk>,
+    config: LocalConfig,
+) -> Result<(Arc<Shared>, Writer, Box<dyn DiskLock>), OpenError> {
+    let locked = disk.lock("LOCK").map_err(|source| OpenError::Io {
+        path: disk.path().to_owned(),
+        action: "lock",
+        source,
+    })?;
+    let lock = locked.map_err(|process| OpenError::InUse {
+        path: disk.path().to_owned(),
+        process,
+    })?;
+    let recovered = recover(&*disk, &config)?;
+    let (shared, writer) = assemble(disk, config, recovered);
+    Ok((shared, writer, lock))
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -184,6 +200,7 @@ fn assemble(
         position: active.position as u64,
         sequences: active.sequences,
         ledger,
+        held: Vec::new(),
     };
     (shared, writer)
 }

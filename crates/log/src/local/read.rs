@@ -220,7 +220,10 @@ impl Shared {
     }
 
     pub fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchMeta)) -> Result<(), ReadError> {
-        let partitions: Vec<PartitionId> = self.state.lock().partitions.keys().copied().collect();
+        let mut partitions: Vec<PartitionId> =
+            self.state.lock().partitions.keys().copied().collect();
+        // Always in the same order, so that a simulation can be repeated.
+        partitions.sort_unstable();
         for id in partitions {
             let (start, slices) = {
                 let state = self.state.lock();

@@ -16,6 +16,7 @@ use super::index::IndexEntry;
 use super::keeper::Job;
 use super::ledger::Ledger;
 use super::state::{ChunkState, Queued, QueuedAppend, Shared, State};
+use super::turn::Turn;
 use crate::api::{Bound, WriteFailure};
 use crate::watch::Event;
 
@@ -33,34 +34,82 @@ pub(super) struct Writer {
     pub sequences: Option<(u64, u64)>,
     /// As of everything durable.
     pub ledger: Ledger,
+    /// A frame that found no room.
+    pub held: Vec<Queued>,
 }
 
 impl Writer {
     /// Runs until the log closes and the queue is empty, or the disk fails.
     pub fn run(mut self) {
         let _told = ToldOfPanic(Arc::clone(&self.shared));
-        while let Some(commits) = self.next_frame() {
-            if commits[0].chunk.number != self.chunk.number {
-                self.roll(&commits[0].chunk);
+        loop {
+            match self.turn() {
+                Turn::Did => {}
+                Turn::Ended => return,
+                Turn::Idle => {
+                    if !self.wait_for_work() {
+                        return;
+                    }
+                }
+                Turn::Waits => {
+                    let mut state = self.shared.state.lock();
+                    if !state.closing {
+                        let pause = self.shared.config.full_retry;
+                        self.shared.work.wait_for(&mut state, pause);
+                    }
+                }
             }
-            if let Err(error) = self.write(&commits) {
-                self.fail(commits, &error);
-                return;
-            }
-            self.settle(commits);
         }
     }
 
-    /// The next commits of one chunk; waits for them.
-    fn next_frame(&self) -> Option<Vec<Queued>> {
+    /// One group commit: what is queued, or what found no room before.
+    pub fn turn(&mut self) -> Turn {
+        if self.held.is_empty() {
+            self.held = self.next_frame();
+        }
+        let Some(first) = self.held.first() else {
+            return Turn::Idle;
+        };
+        if first.chunk.number != self.chunk.number {
+            let next = Arc::clone(&first.chunk);
+            self.roll(&next);
+        }
+        let commits = std::mem::take(&mut self.held);
+        match self.write(&commits) {
+            Ok(()) => {
+                self.settle(commits);
+                Turn::Did
+            }
+            Err(error) if is_no_room(&error) && self.may_try_again(&error) => {
+                self.held = commits;
+                Turn::Waits
+            }
+            Err(error) => {
+                self.fail(commits, &error);
+                Turn::Ended
+            }
+        }
+    }
+
+    /// False when the log closes and nothing is left to write.
+    fn wait_for_work(&self) -> bool {
         let mut state = self.shared.state.lock();
         while state.queue.is_empty() {
             if state.closing {
-                return None;
+                return false;
             }
             self.shared.work.wait(&mut state);
         }
-        let chunk = state.queue[0].chunk.number;
+        true
+    }
+
+    /// The next commits of one chunk; none when nothing is queued.
+    fn next_frame(&self) -> Vec<Queued> {
+        let mut state = self.shared.state.lock();
+        let Some(first) = state.queue.front() else {
+            return Vec::new();
+        };
+        let chunk = first.chunk.number;
         let mut bytes = 0;
         let fits = state
             .queue
@@ -72,7 +121,7 @@ impl Writer {
                 queued.chunk.number == chunk && (first || bytes <= FRAME_BYTES_MAX)
             });
         let count = fits.count();
-        Some(state.queue.drain(..count).collect())
+        state.queue.drain(..count).collect()
     }
 
     /// Everything of the chunk before is durable: it can be sealed while this one is written.
@@ -107,9 +156,10 @@ impl Writer {
         parts.push(IoSlice::new(&header));
         parts.extend(commits.iter().map(|commit| IoSlice::new(&commit.bytes)));
         parts.push(IoSlice::new(&zeros[..padding]));
-        self.put(&parts)?;
+        self.chunk.file.write_at(self.position, &mut parts)?;
+        self.unstuck();
         let began = Instant::now();
-        self.chunk.file.sync_data()?;
+        self.chunk.file.sync_data().map_err(for_good)?;
         let counters = &self.shared.counters;
         counters
             .last_fsync_us
@@ -125,37 +175,18 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes a frame. Where preallocated space was no promise (copy-on-write file systems) the disk may turn out to be
-    /// full only here. Nothing was promised to be durable yet, so the same bytes may be tried again in the same place
-    /// until there is room; a failed sync never may.
-    fn put(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        loop {
-            let written = self.chunk.file.write_at(self.position, &mut parts.to_vec());
-            match written {
-                Err(error) if is_no_room(&error) => self.wait_for_room(error)?,
-                other => {
-                    self.unstuck();
-                    return other;
-                }
-            }
-        }
-    }
-
-    /// Waits before the next try; gives the error back when the log closes.
-    fn wait_for_room(&self, error: io::Error) -> io::Result<()> {
+    /// Whether a write without room may be tried again. Where preallocated space was no promise (copy-on-write file
+    /// systems) the disk may turn out to be full only in the write. Nothing was promised to be durable yet, so the same
+    /// bytes may be written again in the same place until there is room, or the log closes; a failed sync never may.
+    fn may_try_again(&self, error: &io::Error) -> bool {
         let mut state = self.shared.state.lock();
-        if state.closing {
-            return Err(error);
-        }
-        if state.stuck.is_none() {
+        if !state.closing && state.stuck.is_none() {
             let place = self.shared.disk.path().join(self.chunk.name());
             let why = format!("no room to write to {}: {error}", place.display());
             tracing::warn!("{why}; writes are refused until there is room");
             state.stuck = Some(why);
         }
-        let pause = self.shared.config.full_retry;
-        self.shared.work.wait_for(&mut state, pause);
-        Ok(())
+        !state.closing
     }
 
     fn unstuck(&self) {
@@ -279,6 +310,11 @@ impl Writer {
             let _ = queued.done.send(Err(failure.clone()));
         }
     }
+}
+
+/// A sync that found no room is no write that may be tried again.
+fn for_good(error: io::Error) -> io::Error {
+    io::Error::other(error.to_string())
 }
 
 fn is_no_room(error: &io::Error) -> bool {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod basics;
+mod by_hand;
 mod crash;
 mod faults;
 mod recovery_fuzz;
