@@ -35,6 +35,10 @@ pub struct Group {
     pub(super) sync_until: Option<i64>,
     /// Members that ever arrived.
     pub(super) arrivals: u64,
+    /// Since when the group is empty or stable (ms).
+    pub(super) changed_ms: i64,
+    /// Something that has to survive a restart has changed.
+    pub(super) changed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +70,8 @@ impl Group {
             pending: BTreeMap::new(),
             sync_until: None,
             arrivals: 0,
+            changed_ms: 0,
+            changed: false,
         }
     }
 
@@ -228,6 +234,10 @@ impl Group {
 pub(super) struct Answers(Vec<Answer>);
 
 impl Answers {
+    pub fn into_vec(self) -> Vec<Answer> {
+        self.0
+    }
+
     pub fn push(&mut self, to: Waiter, reply: Reply) {
         self.0.push(Answer { to, reply });
     }

@@ -164,6 +164,7 @@ impl Group {
             self.leader = Some(id.clone());
         }
         if self.phase == Phase::Stable && self.elect_protocol() == self.protocol {
+            self.changed = true;
             let mut joined = self.joined(&id);
             joined.skip_assignment = was_leader && join.can_skip_assignment;
             if was_leader && !join.can_skip_assignment {

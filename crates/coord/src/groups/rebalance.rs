@@ -64,6 +64,8 @@ impl Group {
             self.leader = None;
             self.sync_until = None;
             self.phase = Phase::Empty;
+            self.changed_ms = now_ms;
+            self.changed = true;
             return;
         }
         self.protocol = self.elect_protocol();

@@ -74,6 +74,8 @@ impl Group {
             .map(|(id, bytes)| (id.as_str(), bytes))
             .collect();
         self.phase = Phase::Stable;
+        self.changed_ms = now_ms;
+        self.changed = true;
         let (protocol_type, protocol) = (self.protocol_type.clone(), self.protocol.clone());
         for (id, member) in &mut self.members {
             member.assignment = given
