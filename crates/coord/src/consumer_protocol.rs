@@ -111,14 +111,19 @@ mod tests {
 
     #[test]
     fn subscriptions_are_read_and_garbage_is_none() {
-        let bytes = b"\0\x01\0\0\0\x02\0\x01a\0\x02bc\xff\xff\xff\xff\0\0\0\x01\0\x01a\0\0\0\x01\0\0\0\x07";
+        let bytes =
+            b"\0\x01\0\0\0\x02\0\x01a\0\x02bc\xff\xff\xff\xff\0\0\0\x01\0\x01a\0\0\0\x01\0\0\0\x07";
         let read = Subscription::read(bytes);
         assert_eq!((read.version, read.topics.len()), (1, 2));
         assert_eq!(read.owned, [("a".to_owned(), vec![7])]);
         for cut in 0..bytes.len() {
             assert!(Subscription::read(&bytes[..cut]).topics.len() <= 2);
         }
-        assert!(Subscription::read(b"\0\0\x7f\xff\xff\xff").topics.is_empty());
+        assert!(
+            Subscription::read(b"\0\0\x7f\xff\xff\xff")
+                .topics
+                .is_empty()
+        );
     }
 
     #[test]
@@ -129,6 +134,10 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(read_assignment(&bytes[..cut]).len() <= 2);
         }
-        assert!(read_assignment(b"\0\0\0\0\0\x01\0\x01a\x7f\xff\xff\xff")[0].1.is_empty());
+        assert!(
+            read_assignment(b"\0\0\0\0\0\x01\0\x01a\x7f\xff\xff\xff")[0]
+                .1
+                .is_empty()
+        );
     }
 }

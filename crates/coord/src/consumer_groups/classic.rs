@@ -70,13 +70,18 @@ impl ConsumerGroup {
             let known = self.members.get(id).cloned();
             return Ok(known.unwrap_or_else(Member::new));
         };
-        match (self.instances.get(instance).cloned(), join.member_id.is_empty()) {
+        match (
+            self.instances.get(instance).cloned(),
+            join.member_id.is_empty(),
+        ) {
             (None, true) => Ok(Member::new()),
             (None, false) => Err(GroupError::UnknownMemberId),
             (Some(owner), true) => Ok(self.replace(&owner, id)),
-            (Some(owner), false) if owner == id => {
-                self.members.get(id).cloned().ok_or(GroupError::UnknownMemberId)
-            }
+            (Some(owner), false) if owner == id => self
+                .members
+                .get(id)
+                .cloned()
+                .ok_or(GroupError::UnknownMemberId),
             (Some(_), false) => Err(GroupError::FencedInstanceId),
         }
     }
@@ -89,7 +94,9 @@ impl ConsumerGroup {
             .filter(|(id, _)| **id != join.member_id)
             .filter_map(|(_, member)| member.classic.as_ref());
         let common = |name: &String| {
-            others.clone().all(|part| part.protocols.iter().any(|known| known.name == *name))
+            others
+                .clone()
+                .all(|part| part.protocols.iter().any(|known| known.name == *name))
         };
         let any = join.protocols.iter().any(|offered| common(&offered.name));
         join.protocol_type == CONSUMER && any
@@ -104,12 +111,16 @@ impl ConsumerGroup {
         sync: &Sync,
         context: &Context<'_>,
     ) -> Result<Synced, GroupError> {
-        let (mut member, part) = self.classic_member(&sync.member_id, sync.instance_id.as_deref())?;
+        let (mut member, part) =
+            self.classic_member(&sync.member_id, sync.instance_id.as_deref())?;
         if member.epoch != sync.generation {
             return Err(GroupError::IllegalGeneration);
         }
         let protocol = part.protocols.first().map(|one| one.name.clone());
-        let type_differs = sync.protocol_type.as_ref().is_some_and(|name| name != CONSUMER);
+        let type_differs = sync
+            .protocol_type
+            .as_ref()
+            .is_some_and(|name| name != CONSUMER);
         if type_differs || (sync.protocol.is_some() && sync.protocol != protocol) {
             return Err(GroupError::InconsistentProtocol);
         }
@@ -140,7 +151,8 @@ impl ConsumerGroup {
         beat: &Heartbeat,
         context: &Context<'_>,
     ) -> Result<(), GroupError> {
-        let (mut member, part) = self.classic_member(&beat.member_id, beat.instance_id.as_deref())?;
+        let (mut member, part) =
+            self.classic_member(&beat.member_id, beat.instance_id.as_deref())?;
         if member.epoch != beat.generation {
             return Err(GroupError::IllegalGeneration);
         }
@@ -170,7 +182,9 @@ impl ConsumerGroup {
 
     fn expect_join(&mut self, id: &str, context: &Context<'_>) {
         if let Some(member) = self.members.get_mut(id) {
-            let until_ms = context.now_ms.saturating_add(member.rebalance_ms.max(0).into());
+            let until_ms = context
+                .now_ms
+                .saturating_add(member.rebalance_ms.max(0).into());
             member.timers.join.get_or_insert(until_ms);
         }
     }

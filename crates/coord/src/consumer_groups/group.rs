@@ -159,7 +159,10 @@ impl ConsumerGroup {
         self.unhold(id);
         let member = self.members.remove(id)?;
         if let Some(instance) = &member.instance_id
-            && self.instances.get(instance).is_some_and(|owner| owner == id)
+            && self
+                .instances
+                .get(instance)
+                .is_some_and(|owner| owner == id)
         {
             self.instances.remove(instance);
         }
@@ -223,13 +226,14 @@ impl ConsumerGroup {
             .filter_map(|member| member.topic_regex.as_ref())
             .collect();
         for pattern in used {
-            let names = context
-                .topics
-                .matching(pattern)
-                .map_err(|why| ConsumerError::InvalidRegex {
-                    pattern: pattern.clone(),
-                    why,
-                })?;
+            let names =
+                context
+                    .topics
+                    .matching(pattern)
+                    .map_err(|why| ConsumerError::InvalidRegex {
+                        pattern: pattern.clone(),
+                        why,
+                    })?;
             resolved.insert(pattern.clone(), names);
         }
         if resolved != self.resolved {

@@ -85,7 +85,10 @@ fn encode_member(member: &Member) -> Vec<u8> {
     out.put_i32(member.rebalance_ms);
     put_option(&mut out, member.assignor.as_deref());
     put_count(&mut out, member.topic_names.len());
-    member.topic_names.iter().for_each(|name| put_text(&mut out, name));
+    member
+        .topic_names
+        .iter()
+        .for_each(|name| put_text(&mut out, name));
     put_option(&mut out, member.topic_regex.as_deref());
     out.put_i32(member.epoch);
     out.put_i32(member.previous_epoch);

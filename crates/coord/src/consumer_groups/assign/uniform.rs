@@ -102,7 +102,10 @@ fn level<'a>(
     loads: &mut BTreeMap<&'a String, usize>,
     plan: &mut Plan,
 ) -> bool {
-    let owns = |id: &&&String| plan.get(**id).is_some_and(|share| share.contains_key(&topic));
+    let owns = |id: &&&String| {
+        plan.get(**id)
+            .is_some_and(|share| share.contains_key(&topic))
+    };
     let Some(most) = ids.iter().filter(owns).max_by_key(|id| loads[**id]) else {
         return false;
     };

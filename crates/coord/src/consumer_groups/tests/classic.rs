@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::consumer_protocol::{read_assignment, write_assignment};
-use crate::groups::{self, Command, Group, GroupError, Join, Leaver, Protocol, Reply, Sync, Waiter};
+use crate::groups::{
+    self, Command, Group, GroupError, Join, Leaver, Protocol, Reply, Sync, Waiter,
+};
 use bytes::Bytes;
 
 fn join(member: &str, owned: &[i32]) -> Join {
@@ -81,12 +83,20 @@ fn a_classic_group_becomes_a_consumer_group_and_one_again() {
     let told = group.classic_heartbeat(&beat(1), &context);
     assert_eq!(told, Err(GroupError::RebalanceInProgress));
     // It joins with what it owns, is told to keep half, gives the rest up and joins again.
-    let joined = group.classic_join(&join("old", &[0, 1, 2, 3]), &context).unwrap();
-    assert_eq!((joined.epoch, joined.protocol.as_str()), (1, "cooperative-sticky"));
+    let joined = group
+        .classic_join(&join("old", &[0, 1, 2, 3]), &context)
+        .unwrap();
+    assert_eq!(
+        (joined.epoch, joined.protocol.as_str()),
+        (1, "cooperative-sticky")
+    );
     let synced = group.classic_sync(&sync("old", 1), &context).unwrap();
     let kept = read_assignment(&synced.assignment)[0].1.clone();
     assert_eq!(kept.len(), 2);
-    assert_eq!(group.classic_heartbeat(&beat(1), &context), Err(GroupError::RebalanceInProgress));
+    assert_eq!(
+        group.classic_heartbeat(&beat(1), &context),
+        Err(GroupError::RebalanceInProgress)
+    );
     let joined = group.classic_join(&join("old", &kept), &context).unwrap();
     assert_eq!(joined.epoch, 2);
     group.classic_sync(&sync("old", 2), &context).unwrap();
@@ -97,12 +107,23 @@ fn a_classic_group_becomes_a_consumer_group_and_one_again() {
     assert!(!group.is_all_classic());
     new.epoch = LEAVING;
     group.heartbeat(&new.request(), &context).unwrap();
-    let mut back = group.to_classic(groups::Limits::default(), &context).unwrap();
-    assert_eq!((back.generation(), back.state()), (3, groups::State::Stable));
+    let mut back = group
+        .to_classic(groups::Limits::default(), &context)
+        .unwrap();
+    assert_eq!(
+        (back.generation(), back.state()),
+        (3, groups::State::Stable)
+    );
     back.rebalance(0);
     assert_eq!(back.state(), groups::State::PreparingRebalance);
     let to = Waiter(9);
-    let again = back.step(Command::Join { to, join: join("old", &kept) }, 1);
+    let again = back.step(
+        Command::Join {
+            to,
+            join: join("old", &kept),
+        },
+        1,
+    );
     assert!(matches!(&again[0].reply, Reply::Join(Ok(joined)) if joined.generation == 4));
 }
 
@@ -111,7 +132,9 @@ fn classic_members_are_checked_like_in_a_classic_group() {
     let world = World::of(&[("t", 2)]);
     let context = world.at(0);
     let mut group = ConsumerGroup::new();
-    Client::new("new", &["t"]).beat(&mut group, &context).unwrap();
+    Client::new("new", &["t"])
+        .beat(&mut group, &context)
+        .unwrap();
     let unknown = group.classic_join(&join("", &[]), &context);
     assert_eq!(unknown.unwrap_err(), GroupError::MemberIdRequired);
     let mut other = join("m", &[]);
@@ -128,7 +151,9 @@ fn classic_members_are_checked_like_in_a_classic_group() {
     // It never asks for its assignment.
     assert!(group.tick(&world.at(10_000)));
     assert!(!group.members().contains_key("m"));
-    group.classic_join(&join("n", &[]), &world.at(10_000)).unwrap();
+    group
+        .classic_join(&join("n", &[]), &world.at(10_000))
+        .unwrap();
     let leaver = |id: &str| Leaver {
         member_id: id.into(),
         instance_id: None,

@@ -15,7 +15,14 @@ fn a_member_alone_gets_all_and_a_second_one_half_after_the_first_has_given_it_up
     let holding = a.owned.clone();
     assert_eq!(a.beat(&mut group, &context).unwrap().epoch, 1);
     assert_eq!(a.count(), 2);
-    assert_eq!(b.beat(&mut group, &context).unwrap().assignment.unwrap().len(), 0);
+    assert_eq!(
+        b.beat(&mut group, &context)
+            .unwrap()
+            .assignment
+            .unwrap()
+            .len(),
+        0
+    );
     // It says that it still has them: nothing moves.
     let given_up = std::mem::replace(&mut a.owned, holding);
     a.beat(&mut group, &context).unwrap();
@@ -47,7 +54,10 @@ fn an_older_epoch_passes_only_when_the_answer_may_have_been_lost() {
     };
     for epoch in [0, 99] {
         let refused = group.heartbeat(&fenced(epoch), &context);
-        assert!(matches!(refused, Err(ConsumerError::FencedEpoch { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(ConsumerError::FencedEpoch { .. })),
+            "{refused:?}"
+        );
     }
     let mut stranger = Client::new("x", &["t"]).request();
     stranger.epoch = 3;
@@ -88,19 +98,29 @@ fn a_static_member_comes_back_to_what_it_had_and_its_former_self_is_fenced() {
     let world = World::of(&[("t", 4)]);
     let context = world.at(0);
     let mut group = ConsumerGroup::new();
-    let mut clients = [Client::fixed("a", "i", &["t"]), Client::fixed("b", "j", &["t"])];
+    let mut clients = [
+        Client::fixed("a", "i", &["t"]),
+        Client::fixed("b", "j", &["t"]),
+    ];
     settle(&mut group, &mut clients, &context);
     let [mut a, b] = clients;
     let epoch = group.epoch();
     let early = Client::fixed("c", "i", &["t"]).beat(&mut group, &context);
-    assert!(matches!(early, Err(ConsumerError::UnreleasedInstance { .. })));
+    assert!(matches!(
+        early,
+        Err(ConsumerError::UnreleasedInstance { .. })
+    ));
     let had = a.owned.clone();
     let mut away = a.request();
     away.epoch = AWAY;
     assert_eq!(group.heartbeat(&away, &context).unwrap().epoch, AWAY);
     let mut c = Client::fixed("c", "i", &["t"]);
     c.beat(&mut group, &context).unwrap();
-    assert_eq!((c.owned.clone(), group.epoch()), (had, epoch), "nobody else notices");
+    assert_eq!(
+        (c.owned.clone(), group.epoch()),
+        (had, epoch),
+        "nobody else notices"
+    );
     let fenced = a.beat(&mut group, &context);
     assert!(matches!(fenced, Err(ConsumerError::FencedInstance { .. })));
     // Away for longer than its session: its share goes to the other.
@@ -165,7 +185,9 @@ fn requests_are_checked_and_the_group_has_a_limit() {
     let world = World::of(&[("t", 4)]);
     let mut group = ConsumerGroup::new();
     for n in 0..8 {
-        Client::new(&n.to_string(), &["t"]).beat(&mut group, &world.at(0)).unwrap();
+        Client::new(&n.to_string(), &["t"])
+            .beat(&mut group, &world.at(0))
+            .unwrap();
     }
     let ninth = Client::new("9", &["t"]).beat(&mut group, &world.at(0));
     assert_eq!(ninth, Err(ConsumerError::Full(8)));

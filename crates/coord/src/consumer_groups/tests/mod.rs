@@ -69,7 +69,10 @@ impl Topics for World {
             return Err("missing )".into());
         }
         let names = self.topics.keys();
-        Ok(names.filter(|name| name.starts_with(pattern)).cloned().collect())
+        Ok(names
+            .filter(|name| name.starts_with(pattern))
+            .cloned()
+            .collect())
     }
 }
 

@@ -34,7 +34,10 @@ fn act() -> impl Strategy<Value = Act> {
 const NAMES: [&str; 3] = ["t", "u", "v"];
 
 fn named(bits: u8) -> Vec<String> {
-    let chosen = NAMES.iter().enumerate().filter(|(n, _)| bits & (1 << n) != 0);
+    let chosen = NAMES
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| bits & (1 << n) != 0);
     chosen.map(|(_, name)| (*name).to_owned()).collect()
 }
 
@@ -69,7 +72,9 @@ impl Play {
             }
             Act::Join(_) => {}
             Act::Beat(who) | Act::Subscribe(who, _) => {
-                let Some(client) = &mut self.clients[*who] else { return };
+                let Some(client) = &mut self.clients[*who] else {
+                    return;
+                };
                 if let Act::Subscribe(_, topics) = act {
                     client.topics = named(*topics);
                 }
@@ -172,7 +177,14 @@ impl Play {
                 share.iter().for_each(|index| assert!(read.insert(*index)));
             }
             let all: BTreeSet<i32> = (0..*partitions).collect();
-            assert_eq!(read, if readers.is_empty() { BTreeSet::new() } else { all });
+            assert_eq!(
+                read,
+                if readers.is_empty() {
+                    BTreeSet::new()
+                } else {
+                    all
+                }
+            );
         }
     }
 }
