@@ -107,6 +107,58 @@ pub struct TopicSettings {
     pub timestamp_after_max_ms: i64,
     /// The cleanup policy contains `compact`: every record needs a key.
     pub compacted: bool,
+    /// What the broker makes of the producers' compression.
+    pub compression: FinalCompression,
+    pub cleanup: Cleanup,
+}
+
+/// `compression.type`, with the level of its codec where it has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FinalCompression {
+    /// As the producer sent it.
+    #[default]
+    Producer,
+    Uncompressed,
+    Gzip(i32),
+    Snappy,
+    Lz4(i32),
+    Zstd(i32),
+}
+
+/// What becomes of old records. Times in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cleanup {
+    /// The policy contains `delete`.
+    pub delete: bool,
+    /// `retention.ms`; none: for ever.
+    pub retention_ms: Option<i64>,
+    /// `retention.bytes`; none: any size.
+    pub retention_bytes: Option<u64>,
+    /// `segment.bytes` and `segment.ms`: how much, and how young, the part at the end is that compaction leaves alone.
+    pub segment_bytes: u64,
+    pub segment_ms: i64,
+    pub min_compaction_lag_ms: i64,
+    pub max_compaction_lag_ms: i64,
+    /// How long tombstones stay readable.
+    pub delete_retention_ms: i64,
+    /// `min.cleanable.dirty.ratio` in parts of a million.
+    pub min_dirty_ppm: u32,
+}
+
+impl Default for Cleanup {
+    fn default() -> Self {
+        Self {
+            delete: true,
+            retention_ms: Some(7 * 24 * 3_600_000),
+            retention_bytes: None,
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3_600_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 24 * 3_600_000,
+            min_dirty_ppm: 500_000,
+        }
+    }
 }
 
 impl Default for TopicSettings {
@@ -117,8 +169,56 @@ impl Default for TopicSettings {
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
             compacted: false,
+            compression: FinalCompression::Producer,
+            cleanup: Cleanup::default(),
         }
     }
+}
+
+impl FinalCompression {
+    fn of(configs: &BTreeMap<String, String>) -> Self {
+        let level = |name: &str, or| value_of(configs, name).unwrap_or(or);
+        match configs.get("compression.type").map(|name| name.trim()) {
+            Some("uncompressed") => Self::Uncompressed,
+            Some("gzip") => Self::Gzip(level("compression.gzip.level", -1)),
+            Some("snappy") => Self::Snappy,
+            Some("lz4") => Self::Lz4(level("compression.lz4.level", 9)),
+            Some("zstd") => Self::Zstd(level("compression.zstd.level", 3)),
+            _ => Self::Producer,
+        }
+    }
+}
+
+impl Cleanup {
+    fn of(configs: &BTreeMap<String, String>) -> Self {
+        let default = Self::default();
+        let ms = |name: &str, or: i64| value_of(configs, name).unwrap_or(or);
+        let ratio = value_of(configs, "min.cleanable.dirty.ratio");
+        let size = |name: &str| value_of::<i64>(configs, name);
+        Self {
+            delete: configs
+                .get("cleanup.policy")
+                .is_none_or(|policy| policy.contains("delete")),
+            retention_ms: Some(ms("retention.ms", 7 * 24 * 3_600_000)).filter(|ms| *ms >= 0),
+            retention_bytes: size("retention.bytes").and_then(|bytes| u64::try_from(bytes).ok()),
+            segment_bytes: size("segment.bytes")
+                .and_then(|bytes| u64::try_from(bytes).ok())
+                .unwrap_or(default.segment_bytes),
+            segment_ms: ms("segment.ms", default.segment_ms),
+            min_compaction_lag_ms: ms("min.compaction.lag.ms", 0),
+            max_compaction_lag_ms: ms("max.compaction.lag.ms", i64::MAX),
+            delete_retention_ms: ms("delete.retention.ms", default.delete_retention_ms),
+            min_dirty_ppm: ratio.map_or(default.min_dirty_ppm, |ratio: f64| {
+                (ratio * 1_000_000.0) as u32
+            }),
+        }
+    }
+}
+
+fn value_of<T: std::str::FromStr>(configs: &BTreeMap<String, String>, name: &str) -> Option<T> {
+    configs
+        .get(name)
+        .and_then(|value| value.trim().parse().ok())
 }
 
 impl TopicSettings {
@@ -142,6 +242,8 @@ impl TopicSettings {
                 default.timestamp_after_max_ms,
             ),
             compacted: get("cleanup.policy").is_some_and(|value| value.contains("compact")),
+            compression: FinalCompression::of(configs),
+            cleanup: Cleanup::of(configs),
         }
     }
 }
@@ -175,6 +277,25 @@ mod tests {
             TopicSettings::of(&BTreeMap::new()),
             TopicSettings::default()
         );
+    }
+
+    #[test]
+    fn what_cleaning_works_with_is_read_from_the_configs() {
+        let configs = [
+            ("cleanup.policy", "compact"),
+            ("retention.ms", "-1"),
+            ("retention.bytes", "10"),
+            ("min.cleanable.dirty.ratio", "0.25"),
+            ("compression.type", "gzip"),
+            ("compression.gzip.level", "7"),
+        ];
+        let configs = configs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let settings = TopicSettings::of(&BTreeMap::from(configs));
+        assert_eq!(settings.compression, FinalCompression::Gzip(7));
+        assert!(settings.compacted && !settings.cleanup.delete);
+        assert_eq!(settings.cleanup.retention_ms, None);
+        assert_eq!(settings.cleanup.retention_bytes, Some(10));
+        assert_eq!(settings.cleanup.min_dirty_ppm, 250_000);
     }
 
     #[test]

@@ -14,5 +14,5 @@ pub mod topic;
 
 pub use catalog::{Catalog, MetaError};
 pub use change::{BadChange, Change};
-pub use configs::{ConfigDef, ConfigKind, TopicSettings};
+pub use configs::{Cleanup, ConfigDef, ConfigKind, FinalCompression, TopicSettings};
 pub use topic::Topic;
