@@ -39,6 +39,9 @@ pub enum BrokerError {
     OutOfOrderSequence { expected: i32, got: i32 },
     #[error("producer epoch {got} is older than {current}")]
     InvalidProducerEpoch { current: i16, got: i16 },
+    /// The topic's configs forbid it.
+    #[error("{0}")]
+    PolicyViolation(String),
     #[error("offset {offset} is outside {start}..{end}")]
     OffsetOutOfRange { offset: i64, start: i64, end: i64 },
     #[error("the client's leader epoch is older than the partition's")]

@@ -10,6 +10,7 @@ mod acls;
 mod catalog;
 mod committed;
 mod config;
+mod conform;
 mod counters;
 mod error;
 mod fetch;

@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
 use headwater_log::{Append, Commit, Durable};
-use headwater_meta::Topic;
-use headwater_record::{BatchHeader, records, validate, with_log_append_time};
+use headwater_record::BatchHeader;
 
 use crate::Broker;
+use crate::conform::{Conformed, conform};
 use crate::error::BrokerError;
 use crate::producers::{Placed, Sequenced, Verdict, last_sequence};
 use crate::topics::TopicRef;
@@ -72,16 +72,15 @@ impl Broker {
             BrokerError::InvalidRecord("a produce request without a batch".into())
         })?;
         let now_ms = self.clock.now_ms();
-        let header = check_batch(topic, &batch, now_ms)?;
+        let Conformed {
+            header,
+            batch,
+            log_append_time_ms,
+        } = conform(&topic.settings, batch, now_ms)?;
         let (bytes, records) = (
             batch.len() as u64,
             u64::from(header.record_count.unsigned_abs()),
         );
-        let stamp = topic.settings.log_append_time.then_some(now_ms);
-        let batch = match stamp {
-            Some(now_ms) => with_log_append_time(batch, now_ms)?,
-            None => batch,
-        };
         // Held until the batch is submitted, so that a deletion comes before or after it and never in between.
         let held = self.catalog.hold();
         if held.topic_by_id(id.topic).is_none() {
@@ -95,7 +94,7 @@ impl Broker {
             .of(topic.id, &topic.name)
             .came_in(records, bytes);
         Ok(Ticket {
-            log_append_time_ms: stamp,
+            log_append_time_ms,
             ..ticket
         })
     }
@@ -183,52 +182,4 @@ impl Broker {
         };
         Ok(self.log.submit(empty)?.durable)
     }
-}
-
-/// What Kafka's broker checks before it stores a batch of a client.
-fn check_batch(topic: &Topic, batch: &Bytes, now_ms: i64) -> Result<BatchHeader, BrokerError> {
-    let settings = &topic.settings;
-    let header = validate(batch)?;
-    if batch.len() > settings.max_message_bytes {
-        return Err(BrokerError::BatchTooLarge {
-            bytes: batch.len(),
-            max_bytes: settings.max_message_bytes,
-        });
-    }
-    if header.is_control() {
-        return Err(BrokerError::InvalidRecord(
-            "clients may not write control batches".into(),
-        ));
-    }
-    if header.is_transactional() && !header.has_producer() {
-        return Err(BrokerError::InvalidRecord(
-            "a transactional batch without a producer".into(),
-        ));
-    }
-    if !settings.log_append_time {
-        let oldest = now_ms.saturating_sub(settings.timestamp_before_max_ms);
-        let newest = now_ms.saturating_add(settings.timestamp_after_max_ms);
-        for timestamp in [header.base_timestamp, header.max_timestamp] {
-            if timestamp >= 0 && !(oldest..=newest).contains(&timestamp) {
-                return Err(BrokerError::InvalidTimestamp(timestamp));
-            }
-        }
-    }
-    if settings.compacted {
-        check_keys(batch)?;
-    }
-    Ok(header)
-}
-
-/// A compacted topic keeps the latest record of each key, so each must have one.
-fn check_keys(batch: &Bytes) -> Result<(), BrokerError> {
-    let mut walk = records(batch)?;
-    while let Some(record) = walk.next_ref() {
-        if record?.key.is_none() {
-            return Err(BrokerError::InvalidRecord(
-                "a compacted topic takes no record without a key".into(),
-            ));
-        }
-    }
-    Ok(())
 }

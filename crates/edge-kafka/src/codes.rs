@@ -34,6 +34,7 @@ impl Code for BrokerError {
             Self::TransactionCoordinatorFenced => ErrorCode::TransactionCoordinatorFenced,
             Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             Self::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            Self::PolicyViolation(_) => ErrorCode::PolicyViolation,
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             Self::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
             Self::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,

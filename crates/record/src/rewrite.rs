@@ -30,6 +30,15 @@ pub fn with_log_append_time(batch: Bytes, now_ms: i64) -> Result<Bytes, BatchErr
     }))
 }
 
+/// Corrects what the header says to be the largest timestamp, and computes the CRC anew.
+pub fn with_max_timestamp(batch: Bytes, max_timestamp: i64) -> Bytes {
+    edit(batch, |bytes| {
+        bytes[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
+        bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    })
+}
+
 fn edit(batch: Bytes, change: impl FnOnce(&mut [u8])) -> Bytes {
     let mut owned = batch
         .try_into_mut()

@@ -1,0 +1,124 @@
+//! What a client's batch must be before it is stored, and what the topic makes of it (Kafka's `LogValidator`).
+//!
+//! Pure. Every record is walked once, so that no reader, of ours or of a client, trips over what is stored.
+
+use bytes::Bytes;
+use headwater_meta::configs::{FinalCompression, TopicSettings};
+use headwater_record::{
+    BatchError, BatchHeader, Codec, Level, Walked, recompress, validate, walk_records,
+    with_log_append_time, with_max_timestamp,
+};
+
+use crate::error::BrokerError;
+
+/// A batch as it will be stored, but for its place.
+#[derive(Debug)]
+pub(crate) struct Conformed {
+    /// As the client sent it; producer fields and counts are the same in what is stored.
+    pub header: BatchHeader,
+    pub batch: Bytes,
+    /// Set when the topic's timestamps are the broker's.
+    pub log_append_time_ms: Option<i64>,
+}
+
+/// Checks exactly one batch and gives it the topic's compression and timestamps.
+///
+/// # Errors
+/// What Kafka's broker refuses too, with the same meaning.
+pub(crate) fn conform(
+    settings: &TopicSettings,
+    batch: Bytes,
+    now_ms: i64,
+) -> Result<Conformed, BrokerError> {
+    let header = check_header(&batch)?;
+    check_size(settings, &batch)?;
+    let walked = walk_records(&batch)?;
+    if settings.compacted && walked.without_key.is_some() {
+        return Err(BrokerError::InvalidRecord(
+            "a compacted topic takes no record without a key".into(),
+        ));
+    }
+    let stamp = settings.log_append_time.then_some(now_ms);
+    let batch = match stamp {
+        Some(now_ms) => with_log_append_time(batch, now_ms)?,
+        None => with_true_times(settings, batch, &header, &walked, now_ms)?,
+    };
+    let batch = match final_codec(settings.compression) {
+        Some((codec, level)) => recompress(&batch, codec, level)?,
+        None => batch,
+    };
+    check_size(settings, &batch)?;
+    Ok(Conformed {
+        header,
+        batch,
+        log_append_time_ms: stamp,
+    })
+}
+
+fn check_header(batch: &Bytes) -> Result<BatchHeader, BrokerError> {
+    if let Ok(first) = BatchHeader::parse(batch)
+        && first.bytes < batch.len()
+        && BatchHeader::parse(&batch[first.bytes..]).is_ok()
+    {
+        let text = "a partition of a produce request holds one batch, not several";
+        return Err(BatchError::Invalid(text).into());
+    }
+    let header = validate(batch)?;
+    let refuse = |why: &str| Err(BrokerError::InvalidRecord(why.to_owned()));
+    if header.is_control() {
+        return refuse("clients may not write control batches");
+    }
+    if header.is_transactional() && !header.has_producer() {
+        return refuse("a transactional batch without a producer");
+    }
+    if header.is_log_append_time() {
+        return Err(BrokerError::InvalidTimestamp(header.max_timestamp));
+    }
+    Ok(header)
+}
+
+fn check_size(settings: &TopicSettings, batch: &Bytes) -> Result<(), BrokerError> {
+    let (bytes, max_bytes) = (batch.len(), settings.max_message_bytes);
+    match bytes > max_bytes {
+        true => Err(BrokerError::BatchTooLarge { bytes, max_bytes }),
+        false => Ok(()),
+    }
+}
+
+/// Checks the records' times. The header's largest is corrected: retention and look-ups by time rely on it.
+fn with_true_times(
+    settings: &TopicSettings,
+    batch: Bytes,
+    header: &BatchHeader,
+    walked: &Walked,
+    now_ms: i64,
+) -> Result<Bytes, BrokerError> {
+    let oldest = now_ms.saturating_sub(settings.timestamp_before_max_ms);
+    let newest = now_ms.saturating_add(settings.timestamp_after_max_ms);
+    for timestamp in [walked.min_timestamp, walked.max_timestamp] {
+        if timestamp != -1 && !(oldest..=newest).contains(&timestamp) {
+            return Err(BrokerError::InvalidTimestamp(timestamp));
+        }
+    }
+    match walked.max_timestamp == header.max_timestamp {
+        true => Ok(batch),
+        false => Ok(with_max_timestamp(batch, walked.max_timestamp)),
+    }
+}
+
+/// The codec a topic insists on.
+fn final_codec(compression: FinalCompression) -> Option<(Codec, Level)> {
+    let level = |level| Level(Some(level));
+    match compression {
+        FinalCompression::Producer => None,
+        FinalCompression::Uncompressed => Some((Codec::None, Level::default())),
+        FinalCompression::Gzip(-1) => Some((Codec::Gzip, Level::default())),
+        FinalCompression::Gzip(n) => Some((Codec::Gzip, level(n))),
+        FinalCompression::Snappy => Some((Codec::Snappy, Level::default())),
+        FinalCompression::Lz4(n) => Some((Codec::Lz4, level(n))),
+        FinalCompression::Zstd(n) => Some((Codec::Zstd, level(n))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
