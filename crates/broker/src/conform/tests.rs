@@ -79,7 +79,10 @@ fn the_size_limit_holds_before_and_after_compression() {
     assert!(conform(&settings(small), sent.clone(), NOW).is_ok());
     let unfolded = settings(&[small[0], ("compression.type", "uncompressed")]);
     let refused = conform(&unfolded, sent, NOW);
-    assert!(matches!(refused, Err(BrokerError::BatchTooLarge { max_bytes: 500, .. })));
+    assert!(matches!(
+        refused,
+        Err(BrokerError::BatchTooLarge { max_bytes: 500, .. })
+    ));
     let folded = settings(&[small[0], ("compression.type", "zstd")]);
     let refused = conform(&folded, batch(Codec::None, &[NOW; 10]), NOW);
     assert!(matches!(refused, Err(BrokerError::BatchTooLarge { .. })));
@@ -90,10 +93,20 @@ fn a_header_that_lies_about_its_records_is_refused_or_corrected() {
     let sent = batch(Codec::None, &[NOW, NOW + 5]);
     for (at, bytes) in [(57, 3i32), (57, 1), (57, 0), (23, 2), (23, 0)] {
         let refused = conform(&settings(&[]), forged(&sent, at, &bytes.to_be_bytes()), NOW);
-        assert!(matches!(refused, Err(BrokerError::Batch(_))), "{at} {bytes}");
+        assert!(
+            matches!(refused, Err(BrokerError::Batch(_))),
+            "{at} {bytes}"
+        );
     }
-    let both = forged(&forged(&sent, 57, &3i32.to_be_bytes()), 23, &2i32.to_be_bytes());
-    assert!(conform(&settings(&[]), both, NOW).is_err(), "a record is missing");
+    let both = forged(
+        &forged(&sent, 57, &3i32.to_be_bytes()),
+        23,
+        &2i32.to_be_bytes(),
+    );
+    assert!(
+        conform(&settings(&[]), both, NOW).is_err(),
+        "a record is missing"
+    );
     let late = forged(&sent, 35, &i64::MAX.to_be_bytes());
     let stored = conform(&settings(&[]), late, NOW).unwrap().batch;
     assert_eq!(validate(&stored).unwrap().max_timestamp, NOW + 5);
@@ -119,12 +132,19 @@ fn times_are_checked_record_by_record() {
     ]);
     let stored = conform(&ours, batch(Codec::None, &[5, 6]), NOW).unwrap();
     assert_eq!(stored.log_append_time_ms, Some(NOW));
-    assert!(all(&stored.batch).iter().all(|record| record.timestamp == NOW));
+    assert!(
+        all(&stored.batch)
+            .iter()
+            .all(|record| record.timestamp == NOW)
+    );
 }
 
 #[test]
 fn several_batches_at_once_are_refused() {
     let two = [batch(Codec::None, &[NOW]), batch(Codec::None, &[NOW])].concat();
     let refused = conform(&settings(&[]), two.into(), NOW);
-    assert!(matches!(refused, Err(BrokerError::Batch(BatchError::Invalid(_)))));
+    assert!(matches!(
+        refused,
+        Err(BrokerError::Batch(BatchError::Invalid(_)))
+    ));
 }
