@@ -8,7 +8,6 @@ pub mod commands;
 pub mod error;
 pub mod http;
 pub mod output;
-pub mod text;
 
 pub use commands::Command;
 pub use error::CliError;

@@ -1,5 +1,7 @@
 //! Bytes of a record as the page can show them: JSON, text, or base64. Guessed from the bytes alone.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::PAYLOAD_BYTES_MAX;
@@ -33,7 +35,7 @@ impl Payload {
         let (format, data) = match as_text(shown, truncated) {
             Some(text) if !truncated && is_json(text) => (PayloadFormat::Json, text.to_owned()),
             Some(text) => (PayloadFormat::Text, text.to_owned()),
-            None => (PayloadFormat::Base64, base64(shown)),
+            None => (PayloadFormat::Base64, STANDARD.encode(shown)),
         };
         Self {
             format,
@@ -60,24 +62,6 @@ fn as_text(bytes: &[u8], cut: bool) -> Option<&str> {
 
 fn is_json(text: &str) -> bool {
     serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for i in 0..4 {
-            let sextet = (bits >> (18 - 6 * i)) & 63;
-            out.push(if i <= chunk.len() {
-                char::from(ALPHABET[sextet as usize])
-            } else {
-                '='
-            });
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -107,16 +91,6 @@ mod tests {
             decoded(b"\x00\x01\xff"),
             (PayloadFormat::Base64, "AAH/".into())
         );
-    }
-
-    #[test]
-    fn base64_matches_the_test_vectors_of_rfc_4648() {
-        let vectors = [
-            "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy",
-        ];
-        for (n, expected) in vectors.iter().enumerate() {
-            assert_eq!(base64(&b"foobar"[..n]), *expected);
-        }
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! logs, sinks and notifiers are handed in.
 
 pub mod alerts;
-mod base64;
 mod builtin;
 pub mod catalog;
 pub mod cell;

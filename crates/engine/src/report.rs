@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use headwater_connect::Visibility;
 use headwater_sql::SqlError;
 use headwater_sql::explain;
@@ -278,7 +280,7 @@ impl Engine {
 }
 
 fn letter(stored: Stored) -> DeadLetter {
-    let bytes = |text: Option<String>| text.and_then(|text| crate::base64::decode(&text));
+    let bytes = |text: Option<String>| text.and_then(|text| STANDARD.decode(text).ok());
     DeadLetter {
         at_ms: stored.time,
         pipeline: stored.pipeline,

@@ -11,8 +11,6 @@ pub mod types;
 
 pub mod json;
 
-mod base64;
-
 pub use error::{DecodeError, FormatError};
 pub use format::{Decoder, Format, by_name};
 pub use json::{BoundRows, JsonDecoder, JsonEncoder};

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader};
 
@@ -9,7 +11,6 @@ use super::BootstrapArgs;
 use crate::client::{Acks, Codec, Outgoing, Producer, ProducerConfig};
 use crate::error::CliError;
 use crate::output::{self, Format};
-use crate::text::from_base64;
 
 /// Longest line taken as a record.
 const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -245,7 +246,7 @@ fn bytes(field: Value) -> Option<Vec<u8>> {
 fn coded(name: &str, field: &Value) -> Result<Vec<u8>, String> {
     field
         .as_str()
-        .and_then(from_base64)
+        .and_then(|text| STANDARD.decode(text).ok())
         .ok_or_else(|| format!("{name} is not base64"))
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::input::{Taken, base_offset, last_offset};
 use super::output::StepStamp;
 use super::plan::PipelinePlan;
-use crate::base64;
 
 /// Bytes of a key or value that a dead letter shows; its position tells where all of it is.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -113,7 +114,7 @@ fn letter(
         let text = bytes.as_deref().map(String::from_utf8_lossy);
         text.map(std::borrow::Cow::into_owned)
     };
-    let encoded = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(base64::encode);
+    let encoded = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(|bytes| STANDARD.encode(bytes));
     let (short_key, short_value) = (cut(key), cut(value));
     let longest = key.map_or(0, <[u8]>::len).max(value.map_or(0, <[u8]>::len));
     let mut letter = json!({

@@ -15,6 +15,7 @@ use crate::codec::{corrupt, get_bytes, get_u64, put_bytes, put_u64};
 /// Version of the layout of the file and of everything in the body that is the engine's own.
 pub const SNAPSHOT_VERSION: u8 = 2;
 const MAGIC: &[u8; 7] = b"HWSNAP\0";
+const CRC_BYTES: usize = 4;
 const KEPT: usize = 2;
 /// One snapshot of a pipeline is written at a time.
 const TEMPORARY: &str = "next.tmp";
@@ -53,10 +54,10 @@ impl SnapshotDir {
     /// Writes one for good and lets go of the oldest.
     pub fn write(&self, id: &SnapshotId, body: &[u8]) -> io::Result<u64> {
         fs::create_dir_all(&self.dir)?;
-        let bytes = encode(id, body)?;
+        let head = encode_head(id, body.len())?;
         let name = format!("{:020}-{:020}.snap", id.generation, id.step);
         let temporary = self.dir.join(TEMPORARY);
-        let done = write_synced(&temporary, &bytes)
+        let done = write_synced(&temporary, &head, body)
             .and_then(|()| fs::rename(&temporary, self.dir.join(name)));
         if let Err(error) = done {
             // On a full disk the half of it would take the room that the next attempt needs.
@@ -67,7 +68,7 @@ impl SnapshotDir {
         for old in self.files().into_iter().skip(KEPT) {
             fs::remove_file(old)?;
         }
-        Ok(bytes.len() as u64)
+        Ok((head.len() + body.len() + CRC_BYTES) as u64)
     }
 
     /// Removes what a crash left in the middle of a write.
@@ -132,22 +133,25 @@ impl SnapshotDir {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// The body may be as large as the state: it is written from where it is.
+fn write_synced(path: &Path, head: &[u8], body: &[u8]) -> io::Result<()> {
+    let crc = crc32c::crc32c_append(crc32c::crc32c(head), body);
     let mut file = File::create(path)?;
-    file.write_all(bytes)?;
+    file.write_all(head)?;
+    file.write_all(body)?;
+    file.write_all(&crc.to_le_bytes())?;
     file.sync_all()
 }
 
-fn encode(id: &SnapshotId, body: &[u8]) -> io::Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(body.len() + 128);
+/// Everything before the body.
+fn encode_head(id: &SnapshotId, body_bytes: usize) -> io::Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(128);
     out.extend_from_slice(MAGIC);
     out.push(SNAPSHOT_VERSION);
     put_u64(&mut out, id.generation)?;
     put_u64(&mut out, id.step)?;
     put_bytes(&mut out, id.fingerprint.as_bytes())?;
-    put_bytes(&mut out, body)?;
-    let crc = crc32c::crc32c(&out);
-    out.extend_from_slice(&crc.to_le_bytes());
+    put_u64(&mut out, body_bytes as u64)?;
     Ok(out)
 }
 

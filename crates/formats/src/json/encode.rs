@@ -1,5 +1,7 @@
 //! [`JsonEncoder`]: rows of a batch as JSON objects, as JSON values, or as the text of a record key.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array,
     Float32Array, Float64Array, Int64Array, ListArray, StringArray, TimestampMicrosecondArray,
@@ -13,8 +15,8 @@ use serde_json::Value;
 
 use super::write;
 use crate::error::FormatError;
+use crate::time;
 use crate::types::sql_name;
-use crate::{base64, time};
 
 /// Which columns go out, under which names.
 #[derive(Clone, Debug)]
@@ -303,7 +305,9 @@ impl Values {
             Self::Decimal(array, scale) => write::decimal(array.value(row), *scale, out),
             Self::Text(array) => write::string(array.value(row), out),
             Self::Digits(array) => out.extend_from_slice(array.value(row).as_bytes()),
-            Self::Bytes(array) => quoted(out, |out| base64::encode(array.value(row), out)),
+            Self::Bytes(array) => quoted(out, |out| {
+                out.extend_from_slice(STANDARD.encode(array.value(row)).as_bytes())
+            }),
             Self::Date(array) => quoted(out, |out| time::write_date(array.value(row), out)),
             Self::Timestamp(array) => {
                 quoted(out, |out| time::write_timestamp(array.value(row), out))

@@ -1,13 +1,15 @@
 //! One JSON value into one column: which kinds of value a type takes, and what is said about the others.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use datafusion::arrow::datatypes::DataType;
 
 use super::column::{Column, Flat, Varied};
 use super::fault::{Fault, mismatch, syntax};
 use super::number::Number;
 use super::scan::{Cursor, Text};
+use crate::time;
 use crate::types::sql_name;
-use crate::{base64, time};
 
 /// Longest piece of a value that a message repeats, in bytes.
 const SHOWN_BYTES_MAX: usize = 40;
@@ -120,8 +122,11 @@ impl Column {
                 )
             }
             Self::Bytes(varied) => {
-                let decoded = base64::decode(text, &mut varied.bytes).is_some();
-                decoded && varied.close()
+                let decoded = STANDARD.decode(text);
+                decoded.is_ok_and(|bytes| {
+                    varied.bytes.extend_from_slice(&bytes);
+                    varied.close()
+                })
             }
             // What the encoder writes where JSON has no number.
             Self::Float64(flat) => push(flat, special(text)),

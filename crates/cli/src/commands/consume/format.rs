@@ -2,10 +2,11 @@
 
 use std::io::{self, Write};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::client::Record;
-use crate::text::base64;
 
 /// What `--format` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +168,9 @@ fn put(fields: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
     match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
         None => fields.insert(name.to_owned(), Value::Null),
         Some((_, Ok(text))) => fields.insert(name.to_owned(), json!(text)),
-        Some((bytes, Err(_))) => fields.insert(format!("{name}_base64"), json!(base64(bytes))),
+        Some((bytes, Err(_))) => {
+            fields.insert(format!("{name}_base64"), json!(STANDARD.encode(bytes)))
+        }
     };
 }
 
