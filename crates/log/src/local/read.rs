@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
 
 use super::chunk::Chunk;
@@ -351,10 +351,8 @@ impl Progress {
 
     fn load_span(&mut self, chunk: &Chunk, span: &[IndexEntry]) -> Result<(), ReadError> {
         let from = span[0].position;
-        let mut buffer =
-            BytesMut::zeroed((end_of(&span[span.len() - 1]) - u64::from(from)) as usize);
-        chunk.file.read_at(u64::from(from), &mut buffer)?;
-        let bytes = buffer.freeze();
+        let length = (end_of(&span[span.len() - 1]) - u64::from(from)) as usize;
+        let bytes = chunk.file.read_bytes(u64::from(from), length)?;
         let wanted: usize = span.iter().map(|entry| entry.meta.bytes as usize).sum();
         // Shared, the batches hold what lies between them in memory, too: where that is most of it, they are copied.
         let sparse = wanted < bytes.len() / 2;

@@ -1,11 +1,15 @@
 //! The seam between the log and a file system: one flat folder. Knows nothing of what is in the files.
 
+mod direct;
 pub mod fault;
 mod real;
+mod recycle;
 
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
 
 pub use fault::FaultDisk;
 pub use real::RealDisk;
@@ -38,6 +42,12 @@ pub trait DiskFile: Send + Sync {
     fn write_at(&self, position: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
     /// Fills `buffer` or fails.
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<()>;
+    /// So many bytes, or an error: for large pieces, which need not take the system's memory.
+    fn read_bytes(&self, position: u64, bytes: usize) -> io::Result<Bytes> {
+        let mut buffer = BytesMut::zeroed(bytes);
+        self.read_at(position, &mut buffer)?;
+        Ok(buffer.freeze())
+    }
     fn sync_data(&self) -> io::Result<()>;
     /// A position from which on all bytes are zero, or the file has ended.
     fn data_end(&self) -> io::Result<u64>;

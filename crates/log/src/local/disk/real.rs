@@ -2,23 +2,30 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock};
-use rustix::io::{Errno, pwritev};
+use bytes::{Bytes, BytesMut};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev};
 
+use super::direct::DirectFile;
+use super::recycle::Recycler;
 use super::{Disk, DiskFile, DiskLock};
 
 /// Most parts that one system call takes (`IOV_MAX`).
 const PARTS_MAX: usize = 1024;
 
+/// Smaller reads go through the system's cache: there is little to save, and what is small is often read again.
+const DIRECT_BYTES_MIN: usize = 32 * 1024;
+
 /// See the module.
-#[derive(Debug)]
 pub struct RealDisk {
     path: PathBuf,
+    recycler: Arc<Recycler>,
 }
 
 impl RealDisk {
@@ -39,11 +46,35 @@ impl RealDisk {
         }
         Ok(Self {
             path: path.to_owned(),
+            recycler: Arc::default(),
         })
     }
 
     fn at(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    fn file(&self, file: File) -> Arc<dyn DiskFile> {
+        Arc::new(RealFile {
+            file,
+            direct: OnceLock::new(),
+            direct_works: AtomicBool::new(true),
+            recycler: Arc::clone(&self.recycler),
+        })
+    }
+
+    /// Takes the space; that of removed files, too, where there is no other.
+    fn preallocate(&self, file: &File, bytes: u64) -> io::Result<()> {
+        self.recycler.close_done();
+        match preallocate(file, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                match self.recycler.give_up_removed() {
+                    true => preallocate(file, bytes),
+                    false => Err(error),
+                }
+            }
+            done => done,
+        }
     }
 }
 
@@ -60,12 +91,12 @@ impl Disk for RealDisk {
             .create(true)
             .truncate(true)
             .open(&path)?;
-        if let Err(error) = preallocate(&file, bytes) {
+        if let Err(error) = self.preallocate(&file, bytes) {
             // The first error is the one to tell; a file left over is overwritten by the next try.
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        Ok(Arc::new(RealFile(file)))
+        Ok(self.file(file))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
@@ -73,7 +104,7 @@ impl Disk for RealDisk {
             .read(true)
             .write(true)
             .open(self.at(name))?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(self.file(file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -81,7 +112,16 @@ impl Disk for RealDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.at(name))
+        self.recycler.close_done();
+        let path = self.at(name);
+        // Without a handle it is removed all the same.
+        let kept = File::open(&path);
+        fs::remove_file(&path)?;
+        if let Ok(file) = kept {
+            // What is not kept in memory is fetched again.
+            let _ = self.recycler.add(file, true);
+        }
+        Ok(())
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -149,17 +189,53 @@ fn write_zeros(file: &File, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    /// Opened when first needed.
+    direct: OnceLock<Option<DirectFile>>,
+    /// Until the file system refuses it.
+    direct_works: AtomicBool,
+    recycler: Arc<Recycler>,
+}
+
+impl RealFile {
+    /// For a read of so many bytes from here.
+    fn direct(&self, position: u64, bytes: usize) -> Option<&DirectFile> {
+        let large = bytes >= DIRECT_BYTES_MIN && self.direct_works.load(Ordering::Relaxed);
+        if !large || self.is_cached(position) {
+            return None;
+        }
+        let open = || DirectFile::open(&self.file);
+        self.direct.get_or_init(open).as_ref()
+    }
+
+    /// Whether the system has what begins here in its cache.
+    fn is_cached(&self, position: u64) -> bool {
+        let mut probe = [0];
+        let part = &mut [IoSliceMut::new(&mut probe)];
+        matches!(preadv2(&self.file, part, position, ReadWriteFlags::NOWAIT), Ok(1))
+    }
+}
+
+/// Not a failure of the disk: this kind of I/O is not to be had.
+fn is_refused(error: &io::Error) -> bool {
+    let refused = [Errno::INVAL, Errno::OPNOTSUPP, Errno::NOTSUP].map(Errno::raw_os_error);
+    error
+        .raw_os_error()
+        .is_some_and(|code| refused.contains(&code))
+}
 
 impl DiskFile for RealFile {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn write_at(&self, mut position: u64, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        self.recycler
+            .release(parts.iter().map(|part| part.len()).sum());
         while !parts.is_empty() {
             let some = parts.len().min(PARTS_MAX);
-            match pwritev(&self.0, &parts[..some], position) {
+            match pwritev(&self.file, &parts[..some], position) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     position += written as u64;
@@ -173,11 +249,25 @@ impl DiskFile for RealFile {
     }
 
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(buffer, position)
+        self.file.read_exact_at(buffer, position)
+    }
+
+    fn read_bytes(&self, position: u64, bytes: usize) -> io::Result<Bytes> {
+        if let Some(direct) = self.direct(position, bytes) {
+            match direct.read(position, bytes) {
+                Err(error) if is_refused(&error) => {
+                    self.direct_works.store(false, Ordering::Relaxed);
+                }
+                done => return done,
+            }
+        }
+        let mut buffer = BytesMut::zeroed(bytes);
+        self.read_at(position, &mut buffer)?;
+        Ok(buffer.freeze())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn data_end(&self) -> io::Result<u64> {
@@ -186,7 +276,10 @@ impl DiskFile for RealFile {
     }
 
     fn forget_cached(&self) {
-        // Only a hint: where it is not taken, memory is recycled later.
-        let _ = fadvise(&self.0, 0, None, Advice::DontNeed);
+        // Only a hint: where it is not taken, memory is recycled by the system, later.
+        let _ = self
+            .file
+            .try_clone()
+            .and_then(|file| self.recycler.add(file, false));
     }
 }
