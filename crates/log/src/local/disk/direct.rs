@@ -60,12 +60,20 @@ mod tests {
     #[test]
     fn direct_reads_give_what_ordinary_ones_give_wherever_they_begin_and_end() {
         let file = tempfile::tempfile_in(".").unwrap();
-        let bytes: Vec<u8> = (0..3 * BLOCK_BYTES as u32 + 77).map(|n| (n / 3) as u8).collect();
+        let bytes: Vec<u8> = (0..3 * BLOCK_BYTES as u32 + 77)
+            .map(|n| (n / 3) as u8)
+            .collect();
         file.write_all_at(&bytes, 0).unwrap();
         let Some(direct) = DirectFile::open(&file) else {
             return;
         };
-        for (from, length) in [(0, bytes.len()), (1, 10), (4095, 4098), (8192, 4096), (12_300, 65)] {
+        for (from, length) in [
+            (0, bytes.len()),
+            (1, 10),
+            (4095, 4098),
+            (8192, 4096),
+            (12_300, 65),
+        ] {
             match direct.read(from as u64, length) {
                 Ok(read) => assert_eq!(read, bytes[from..from + length], "{from}+{length}"),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::InvalidInput),

@@ -213,7 +213,10 @@ impl RealFile {
     fn is_cached(&self, position: u64) -> bool {
         let mut probe = [0];
         let part = &mut [IoSliceMut::new(&mut probe)];
-        matches!(preadv2(&self.file, part, position, ReadWriteFlags::NOWAIT), Ok(1))
+        matches!(
+            preadv2(&self.file, part, position, ReadWriteFlags::NOWAIT),
+            Ok(1)
+        )
     }
 }
 
