@@ -1,0 +1,6 @@
+//! Proof: the real log, broker and Kafka edge in a world whose disk, clock and network are seeded, driven by clients that write
+//! down what they do and see; and the checker of such histories, which also reads those of real processes.
+//!
+//! Reading order: [`history`].
+
+pub mod history;
