@@ -23,6 +23,14 @@ pub struct BrokerConfig {
     pub session_timeout_ms_max: i32,
     /// Most members of one group (`group.max.size`).
     pub group_members_max: usize,
+    /// `log.retention.check.interval.ms`: the longest time between two checks of a topic's retention.
+    pub retention_check_ms: i64,
+    /// `producer.id.expiration.ms`: silence after which a producer is forgotten.
+    pub producer_expiration_ms: i64,
+    /// `log.cleaner.dedupe.buffer.size`: bytes that the keys of one run of compaction may take; more keys take more runs.
+    pub cleaner_map_bytes_max: usize,
+    /// `log.cleaner.io.max.bytes.per.second`: bytes that compaction reads a second.
+    pub cleaner_bytes_per_second: u64,
     /// `super.users`: principals that no ACL binds, such as `User:admin`.
     pub super_users: Vec<String>,
 }
@@ -40,6 +48,10 @@ impl Default for BrokerConfig {
             session_timeout_ms_min: 1_000,
             session_timeout_ms_max: 1_800_000,
             group_members_max: 10_000,
+            retention_check_ms: 300_000,
+            producer_expiration_ms: 24 * 3_600_000,
+            cleaner_map_bytes_max: 64 * 1024 * 1024,
+            cleaner_bytes_per_second: 32 * 1024 * 1024,
             super_users: Vec::new(),
         }
     }

@@ -111,6 +111,8 @@ pub enum OpenError {
     Meta(#[from] headwater_meta::BadChange),
     #[error("a committed offset cannot be read; was it written by a newer version?")]
     CommittedOffset,
+    #[error("a note of cleaning cannot be read; was it written by a newer version?")]
+    CleaningNote,
     #[error("cannot write the log at start: {0}")]
     Write(#[from] BrokerError),
 }

@@ -14,6 +14,9 @@ pub(crate) const METADATA: PartitionId = internal(1);
 /// Committed offsets of consumer groups.
 pub(crate) const COMMITTED: PartitionId = internal(2);
 
+/// What cleaning has to remember: producers whose batches are gone, how far partitions are compacted.
+pub(crate) const PRODUCERS: PartitionId = internal(3);
+
 const READ_BYTES: usize = 4 * 1024 * 1024;
 
 const fn internal(number: u8) -> PartitionId {

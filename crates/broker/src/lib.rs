@@ -3,11 +3,12 @@
 //! Speaks the domain's terms; knows no API keys, versions or error codes of any protocol, and no sockets.
 //!
 //! Reading order: [`topics`], [`acls`], [`produce`] with [`producers`], [`fetch`] and [`list_offsets`], [`groups`] with [`committed`];
-//! [`journal`] and [`catalog`] are how the broker's own state gets into the log and back; [`step_log`] is the engine's way in,
+//! [`cleaning`] is what keeps the log short; [`journal`] and [`catalog`] are how the broker's own state gets into the log and back; [`step_log`] is the engine's way in,
 //! [`inspect`] the console's.
 
 mod acls;
 mod catalog;
+mod cleaning;
 mod committed;
 mod config;
 mod conform;
@@ -32,6 +33,7 @@ use headwater_log::Log;
 use headwater_meta::Change;
 use tokio::sync::Semaphore;
 
+pub use cleaning::{CLEANING_PERIOD, Round};
 pub use committed::CommittedOffset;
 pub use config::BrokerConfig;
 pub use counters::Flow;
@@ -51,6 +53,7 @@ pub use stable::AbortedRange;
 pub use topics::{LEADER_EPOCH, NewTopic, TopicRef};
 
 use catalog::{CatalogStore, Plan};
+use cleaning::Cleaning;
 use committed::CommittedStore;
 use counters::Counters;
 use groups::Groups;
@@ -67,6 +70,7 @@ pub struct Broker {
     id_block: tokio::sync::Mutex<IdBlock>,
     committed: CommittedStore,
     groups: Groups,
+    cleaning: Cleaning,
     counters: Counters,
     /// Bytes that fetch answers from the disk may still take.
     fetch_budget: Arc<Semaphore>,
@@ -97,7 +101,9 @@ impl Broker {
         let clock = Arc::clone(world.clock());
         let catalog = CatalogStore::open(Arc::clone(&log), Arc::clone(&clock))?;
         let committed = CommittedStore::open(Arc::clone(&log), Arc::clone(&clock))?;
-        let (producers, held) = ProducerTable::rebuild(&*log, clock.now_ms(), std::iter::empty())?;
+        let cleaning = Cleaning::open(Arc::clone(&log), config.retention_check_ms)?;
+        let outlived = cleaning.journal.producers().into_iter();
+        let (producers, held) = ProducerTable::rebuild(&*log, clock.now_ms(), outlived)?;
         let broker = Self {
             groups: Groups::new(world.clone(), &config),
             fetch_budget: Arc::new(Semaphore::new(config.fetch_buffer_bytes_max)),
@@ -109,6 +115,7 @@ impl Broker {
             producers: Arc::new(producers),
             id_block: tokio::sync::Mutex::default(),
             committed,
+            cleaning,
             counters: Counters::default(),
         };
         broker.name_cluster()?;
@@ -120,6 +127,11 @@ impl Broker {
     /// Time, randomness and tasks.
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// Starts what goes on by itself: retention and compaction. Ends with the broker. Needs a runtime.
+    pub fn start_background(self: &Arc<Self>) {
+        self.start_cleaning();
     }
 
     pub fn config(&self) -> &BrokerConfig {
@@ -156,7 +168,10 @@ impl Broker {
     fn sweep(&self, held: Vec<PartitionId>) {
         let catalog = self.catalog.current();
         let known = |id: &PartitionId| {
-            let internal = matches!(*id, journal::METADATA | journal::COMMITTED);
+            let internal = matches!(
+                *id,
+                journal::METADATA | journal::COMMITTED | journal::PRODUCERS
+            );
             internal
                 || catalog
                     .topic_by_id(id.topic)

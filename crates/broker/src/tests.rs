@@ -16,7 +16,7 @@ use headwater_record::{BatchBuilder, Codec};
 
 use crate::*;
 
-pub(super) struct Bench {
+pub(crate) struct Bench {
     pub log: Arc<MemoryLog>,
     pub broker: Arc<Broker>,
 }
@@ -99,12 +99,12 @@ fn open(log: &Arc<MemoryLog>) -> Arc<Broker> {
     .unwrap()
 }
 
-pub(super) fn named(topic: &str) -> TopicRef {
+pub(crate) fn named(topic: &str) -> TopicRef {
     TopicRef::Name(topic.into())
 }
 
 /// A batch of records with these timestamps and their position as value.
-pub(super) fn batch(timestamps: &[i64]) -> Bytes {
+pub(crate) fn batch(timestamps: &[i64]) -> Bytes {
     let mut builder = BatchBuilder::new(Codec::None);
     for (n, timestamp) in timestamps.iter().enumerate() {
         builder.push(*timestamp, Some(b"k"), Some(n.to_string().as_bytes()));
@@ -113,7 +113,7 @@ pub(super) fn batch(timestamps: &[i64]) -> Bytes {
 }
 
 /// A batch of an idempotent producer.
-pub(super) fn sequenced(id: i64, epoch: i16, sequence: i32, records: usize) -> Bytes {
+pub(crate) fn sequenced(id: i64, epoch: i16, sequence: i32, records: usize) -> Bytes {
     let mut builder = BatchBuilder::new(Codec::None).producer(id, epoch, sequence);
     (0..records).for_each(|_| builder.push(1_000, None, Some(b"v")));
     builder.build()

@@ -1,11 +1,10 @@
-//! Topics: looking them up, making, growing, configuring and deleting them, and moving a partition's start.
+//! Topics: looking them up, making, growing, configuring and deleting them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_base::{Offset, PartitionId, TopicId};
-use headwater_log::Commit;
+use headwater_base::{PartitionId, TopicId};
 use headwater_meta::{Catalog, Topic};
 use tokio::time::Instant;
 
@@ -286,54 +285,6 @@ impl Broker {
             })
         })?;
         settle(durables).await
-    }
-
-    /// Moves the log start offset up to `before` (-1: to the high watermark) and gives it back when durable.
-    ///
-    /// # Errors
-    /// The partition is unknown or internal, the offset is beyond its end, or the log takes nothing.
-    pub async fn delete_records(
-        &self,
-        topic: &str,
-        partition: i32,
-        before: Offset,
-    ) -> Result<Offset, BrokerError> {
-        let durable = {
-            let catalog = self.catalog.hold();
-            let topic = catalog
-                .topic(topic)
-                .ok_or(BrokerError::UnknownTopicOrPartition)?;
-            if topic.is_internal() {
-                return Err(BrokerError::InternalTopic(topic.name.clone()));
-            }
-            let id = topic
-                .partition(partition)
-                .ok_or(BrokerError::UnknownTopicOrPartition)?;
-            let state = self.log.state(id);
-            let before = if before == -1 {
-                state.durable_end
-            } else {
-                before
-            };
-            if before < 0 || before > state.durable_end {
-                let (start, end) = (state.start, state.durable_end);
-                return Err(BrokerError::OffsetOutOfRange {
-                    offset: before,
-                    start,
-                    end,
-                });
-            }
-            if before <= state.start {
-                return Ok(state.start);
-            }
-            let commit = Commit {
-                trims: vec![(id, before)],
-                ..Commit::default()
-            };
-            (before, self.log.submit(commit)?.durable)
-        };
-        durable.1.await?;
-        Ok(durable.0)
     }
 }
 

@@ -19,6 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => Arc::new(MemoryLog::new(4)),
     };
     let broker = Broker::open(log, Arc::new(SystemClock), BrokerConfig::default())?;
+    broker.start_background();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     println!("{port}");

@@ -91,6 +91,7 @@ impl Node {
         let broker =
             blocking(move || Broker::open(shared, Arc::new(SystemClock), BrokerConfig::default()))
                 .await??;
+        broker.start_background();
         let engine = Engine::start(
             engine_config(&settings),
             broker.clone(),
