@@ -74,7 +74,7 @@ impl From<SubmitError> for BrokerError {
             }
             SubmitError::TooLarge { bytes, max_bytes } => Self::BatchTooLarge { bytes, max_bytes },
             SubmitError::Invalid(error) => Self::Batch(error),
-            SubmitError::CrossShard(..) | SubmitError::Failed(_) => {
+            SubmitError::CrossShard(..) | SubmitError::Unreadable(_) | SubmitError::Failed(_) => {
                 Self::Storage(error.to_string())
             }
         }

@@ -191,6 +191,7 @@ fn refused(error: SubmitError) -> CommitError {
         | SubmitError::Invalid(_)
         | SubmitError::CrossShard(..)
         | SubmitError::Stale { .. }
+        | SubmitError::Unreadable(_)
         | SubmitError::Failed(_) => CommitError::Failed(error.to_string()),
     }
 }

@@ -98,6 +98,9 @@ pub enum SubmitError {
     /// A partition was rewritten or dropped since its batches were read for this rewrite: read them again.
     #[error("{partition} has been rewritten meanwhile")]
     Stale { partition: PartitionId },
+    /// What a rewrite would replace cannot be looked up.
+    #[error("what is to be rewritten cannot be read: {0}")]
+    Unreadable(String),
     #[error(transparent)]
     Failed(#[from] WriteFailure),
 }

@@ -45,20 +45,12 @@ pub fn run<L: Log>(make: &dyn Fn() -> L) {
         ("registrations wake", wakes),
         ("what a log cannot take is refused", refusals),
     ];
-    for (name, case) in cases {
+    for (name, case) in cases.into_iter().chain(rewrites::CASES) {
         println!("conformance: {name}");
         case(&make());
     }
     println!("conformance: many writers");
     many_writers(&Arc::new(make()));
-}
-
-/// The cases of rewrites.
-pub fn run_rewrites<L: Log>(make: &dyn Fn() -> L) {
-    for (name, case) in rewrites::CASES {
-        println!("conformance: {name}");
-        case(&make());
-    }
 }
 
 /// Partition 0 of the topic numbered `n`.

@@ -6,7 +6,7 @@
 //!
 //! header, little-endian
 //! byte  0 "HWCHUNK1"
-//!       8 format         u32
+//!       8 format         u32   1, or 2: with rewrites
 //!      16 number         u64   as in the file name
 //!      24 salt           u64   drawn at creation; starts every frame of this chunk
 //!      32 bytes          u64   that the file may take; it ends behind the last frame until it is sealed
@@ -22,7 +22,7 @@ use super::bytes::{put, u32_at, u64_at};
 use super::disk::{Disk, DiskFile};
 
 pub(super) const CHUNK_HEADER_BYTES: usize = 64;
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"HWCHUNK1";
 const TEMPORARY: &str = "wal.tmp";
 

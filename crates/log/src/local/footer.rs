@@ -9,10 +9,10 @@
 //!      12 max timestamp     i64           24 first offset       i64                28 start             i64
 //!      20 producer id       i64           32 last offset        i64                36 end               i64
 //!      28 producer epoch    i16           40 max timestamp      i64
-//!      30 attributes        i16           48 bytes of batches   u64          directory
-//!      32 base sequence     i32           56 place of entries   u32          | lines u32 | extents u32 | lines | extents |
-//!      36 bytes             u32           60 CRC32C of entries  u32
-//!      40 place of batch    u32
+//!      30 attributes        i16           48 bytes of batches   u32          directory
+//!      32 base sequence     i32           52 group              u32          | lines u32 | extents u32 | lines | extents |
+//!      36 bytes             u32           56 place of entries   u32
+//!      40 place of batch    u32           60 CRC32C of entries  u32
 //!
 //! trailer
 //! byte  0 "HWSEALED"
@@ -24,6 +24,10 @@
 //!      40 last sequence number  u64
 //!      60 CRC32C of 0-59        u32
 //! ```
+//! Group 0 are the batches that were appended to the partition; 1, 2... (format 2) are its rewrites in this chunk in the
+//! order in which they took effect: first and last offset are those of the range, which may hold no batch at all. All
+//! lines of a partition stand together, by group.
+//!
 //! Little-endian. The trailer is written when the rest is synced, so a valid trailer has a whole footer.
 
 use std::io::{self, IoSlice};
@@ -109,11 +113,15 @@ pub(super) fn seal(full: &Full) -> io::Result<()> {
 }
 
 fn body_bytes(index: &ChunkIndex, ledger: &Ledger) -> usize {
-    let groups = index.values().filter(|entries| !entries.is_empty());
-    let in_groups: usize = groups
-        .map(|entries| LINE_BYTES + entries.len() * ENTRY_BYTES)
-        .sum();
-    8 + in_groups + ledger.partitions.len() * EXTENT_BYTES
+    8 + index_bytes(index) + ledger.partitions.len() * EXTENT_BYTES
+}
+
+/// What entries and lines take.
+pub(super) fn index_bytes(index: &ChunkIndex) -> usize {
+    let groups = index.values().flat_map(|groups| groups.slices(0));
+    groups
+        .map(|(_, entries)| LINE_BYTES + entries.len() * ENTRY_BYTES)
+        .sum()
 }
 
 /// Entries and directory, and where in it the directory begins.
@@ -123,26 +131,23 @@ fn encode_body(
     index: &ChunkIndex,
     ledger: &Ledger,
 ) -> (Vec<u8>, usize) {
-    let mut groups: Vec<_> = index
-        .iter()
-        .filter(|(_, entries)| !entries.is_empty())
-        .collect();
-    groups.sort_unstable_by_key(|(partition, _)| **partition);
+    let mut partitions: Vec<_> = index.iter().collect();
+    partitions.sort_unstable_by_key(|(partition, _)| **partition);
     let mut body = Vec::with_capacity(body_bytes(index, ledger));
-    let mut lines = Vec::with_capacity(groups.len());
-    for (partition, entries) in groups {
-        let at = body.len();
-        entries
-            .iter()
-            .for_each(|entry| body.extend_from_slice(&encode_entry(entry)));
-        let stored = StoredEntries {
-            position: (body_position + at) as u32,
-            count: entries.len() as u32,
-            crc: crc32c::crc32c(&body[at..]),
-        };
-        lines.extend(
-            Slice::over(number, entries).map(|slice| encode_line(*partition, &slice, &stored)),
-        );
+    let mut lines = Vec::with_capacity(partitions.len());
+    for (partition, groups) in partitions {
+        for (slice, entries) in groups.slices(number) {
+            let at = body.len();
+            entries
+                .iter()
+                .for_each(|entry| body.extend_from_slice(&encode_entry(entry)));
+            let stored = StoredEntries {
+                position: (body_position + at) as u32,
+                count: entries.len() as u32,
+                crc: crc32c::crc32c(&body[at..]),
+            };
+            lines.push(encode_line(*partition, &slice, &stored));
+        }
     }
     let directory_at = body.len();
     body.extend_from_slice(&(lines.len() as u32).to_le_bytes());
@@ -202,6 +207,7 @@ fn encode_line(partition: PartitionId, slice: &Slice, stored: &StoredEntries) ->
     put(&mut out, 32, &slice.last.to_le_bytes());
     put(&mut out, 40, &slice.max_timestamp.to_le_bytes());
     put(&mut out, 48, &slice.bytes.to_le_bytes());
+    put(&mut out, 52, &slice.group.to_le_bytes());
     put(&mut out, 56, &stored.position.to_le_bytes());
     put(&mut out, 60, &stored.crc.to_le_bytes());
     out
@@ -215,10 +221,12 @@ fn decode_line(chunk: u64, bytes: &[u8]) -> (PartitionId, Slice) {
     };
     let slice = Slice {
         chunk,
+        group: u32_at(bytes, 52),
         first: i64_at(bytes, 24),
         last: i64_at(bytes, 32),
         max_timestamp: i64_at(bytes, 40),
-        bytes: u64_at(bytes, 48),
+        bytes: u32_at(bytes, 48),
+        skipped: 0,
         stored: Some(stored),
     };
     (partition_at(bytes, 0), slice)

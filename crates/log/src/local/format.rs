@@ -1,4 +1,7 @@
-//! The marker of the folder's format: a file `FORMAT` with one line, `headwater log format 1`.
+//! The marker of the folder's format: a file `FORMAT` with one line, `headwater log format 2`.
+//!
+//! Format 2 knows rewrites. A folder of format 1 is one of format 2 that has none: it is marked anew before the first one
+//! could be written, so that a program which does not know them leaves it alone.
 
 use std::io::{self, IoSlice};
 
@@ -12,8 +15,11 @@ const PREFIX: &str = "headwater log format ";
 /// Longer than any marker.
 const MARKER_BYTES_MAX: u64 = 128;
 
-/// Refuses a newer format; marks a folder that has no marker yet.
-pub(super) fn check(disk: &dyn Disk, names: &[String]) -> Result<(), OpenError> {
+/// Refuses a newer format. True when the folder is to be marked (see [`mark`]).
+pub(super) fn check(disk: &dyn Disk, names: &[String]) -> Result<bool, OpenError> {
+    if !names.iter().any(|name| name == NAME) {
+        return Ok(true);
+    }
     let io = |action| {
         move |source| OpenError::Io {
             path: disk.path().to_owned(),
@@ -21,16 +27,13 @@ pub(super) fn check(disk: &dyn Disk, names: &[String]) -> Result<(), OpenError> 
             source,
         }
     };
-    if !names.iter().any(|name| name == NAME) {
-        return write(disk).map_err(io("write the format marker"));
-    }
     let text = read(disk).map_err(io("read the format marker"))?;
     match text
         .trim_end()
         .strip_prefix(PREFIX)
         .and_then(|number| number.parse::<u32>().ok())
     {
-        Some(found) if found <= FORMAT => Ok(()),
+        Some(found) if found <= FORMAT => Ok(found < FORMAT),
         Some(found) => Err(newer(disk, found)),
         None => Err(OpenError::Damaged {
             file: disk.path().join(NAME),
@@ -55,11 +58,12 @@ fn read(disk: &dyn Disk) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn write(disk: &dyn Disk) -> io::Result<()> {
+/// Marks the folder with the format of this program, for good.
+pub(super) fn mark(disk: &dyn Disk) -> io::Result<()> {
     let text = format!("{PREFIX}{FORMAT}\n");
     let file = disk.create(TEMPORARY, text.len() as u64)?;
     file.write_at(0, &mut [IoSlice::new(text.as_bytes())])?;
     file.sync_data()?;
-    // The folder is synced when the first chunk is made; a marker that is lost before is written again.
-    disk.rename(TEMPORARY, NAME)
+    disk.rename(TEMPORARY, NAME)?;
+    disk.sync_dir()
 }

@@ -14,11 +14,12 @@
 //!
 //! entry
 //! byte  0 topic id, partition index     16 + i32
-//!      20 kind  1 append, 2 trim, 3 drop      u8
-//!      24 append: base offset, trim: start    i64
-//!      32 append: bytes of the batch          u32
-//!      36 append: CRC32C in the batch header  u32
+//!      20 kind  1 append, 2 trim, 3 drop, 4 rewrite, 5 placed                   u8
+//!      24 append, placed: base offset, trim: start, rewrite: first offset       i64
+//!      32 append, placed: bytes of the batch   u32 | rewrite: behind the last   i64
+//!      36 append, placed: CRC32C in its header u32 |
 //! ```
+//! A rewrite is followed by the batches that it places (format 2). Batches lie in the order of their entries.
 //! The batches are not read a second time for a checksum of the frame. Each carries its own CRC32C over all but its first
 //! 21 bytes; of those, length, base offset and CRC are repeated in the entry, leader epoch is zero and magic is 2. So
 //! every byte of a commit is checked by recovery, with the same polynomial as one checksum over all would use.
@@ -43,6 +44,8 @@ pub(super) const LEADER_EPOCH: i32 = 0;
 const KIND_APPEND: u8 = 1;
 const KIND_TRIM: u8 = 2;
 const KIND_DROP: u8 = 3;
+const KIND_REWRITE: u8 = 4;
+const KIND_PLACED: u8 = 5;
 
 /// One line of a commit's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,18 @@ pub(super) enum Entry {
     },
     Drop {
         partition: PartitionId,
+    },
+    /// From here on the range holds what the `Placed` entries behind this one say.
+    Rewrite {
+        partition: PartitionId,
+        from: Offset,
+        to: Offset,
+    },
+    Placed {
+        partition: PartitionId,
+        base_offset: Offset,
+        bytes: u32,
+        crc: u32,
     },
 }
 
@@ -107,10 +122,28 @@ fn put_entry(line: &mut [u8], entry: &Entry) {
             base_offset,
             bytes,
             crc,
+        }
+        | Entry::Placed {
+            partition,
+            base_offset,
+            bytes,
+            crc,
         } => {
             put(line, 32, &bytes.to_le_bytes());
             put(line, 36, &crc.to_le_bytes());
-            (partition, KIND_APPEND, base_offset)
+            let kind = match entry {
+                Entry::Placed { .. } => KIND_PLACED,
+                _ => KIND_APPEND,
+            };
+            (partition, kind, base_offset)
+        }
+        Entry::Rewrite {
+            partition,
+            from,
+            to,
+        } => {
+            put(line, 32, &to.to_le_bytes());
+            (partition, KIND_REWRITE, from)
         }
         Entry::Trim { partition, start } => (partition, KIND_TRIM, start),
         Entry::Drop { partition } => (partition, KIND_DROP, 0),
@@ -134,6 +167,17 @@ fn entry_at(line: &[u8]) -> Option<Entry> {
             start: i64_at(line, 24),
         }),
         KIND_DROP => Some(Entry::Drop { partition }),
+        KIND_REWRITE => Some(Entry::Rewrite {
+            partition,
+            from: i64_at(line, 24),
+            to: i64_at(line, 32),
+        }),
+        KIND_PLACED => Some(Entry::Placed {
+            partition,
+            base_offset: i64_at(line, 24),
+            bytes: u32_at(line, 32),
+            crc: u32_at(line, 36),
+        }),
         _ => None,
     }
 }
@@ -183,7 +227,7 @@ pub(super) fn parse_frame_header(bytes: &[u8], salt: u64) -> Option<FrameHeader>
 pub(super) struct ParsedCommit {
     pub sequence: u64,
     pub entries: Vec<Entry>,
-    /// Per append: position of the batch from the front of the frame.
+    /// Per append and placed batch: its position from the front of the frame.
     pub positions: Vec<usize>,
 }
 
@@ -221,7 +265,7 @@ fn parse_commit(frame: &[u8], at: usize) -> Option<(ParsedCommit, usize)> {
     let mut positions = Vec::with_capacity(count);
     let mut place = COMMIT_HEADER_BYTES + table_bytes;
     for entry in &entries {
-        if let Entry::Append { bytes, .. } = entry {
+        if let Entry::Append { bytes, .. } | Entry::Placed { bytes, .. } = entry {
             let batch = commit.get(place..)?.get(..*bytes as usize)?;
             if !batch_is(batch, entry) {
                 return None;
@@ -243,9 +287,12 @@ fn parse_commit(frame: &[u8], at: usize) -> Option<(ParsedCommit, usize)> {
 
 /// Whether these bytes are, to the last one, the batch that the entry speaks of.
 fn batch_is(batch: &[u8], entry: &Entry) -> bool {
-    let Entry::Append {
+    let (Entry::Append {
         base_offset, crc, ..
-    } = *entry
+    }
+    | Entry::Placed {
+        base_offset, crc, ..
+    }) = *entry
     else {
         return false;
     };

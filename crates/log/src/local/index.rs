@@ -15,22 +15,75 @@ pub(super) struct IndexEntry {
     pub position: u32,
 }
 
-/// All batches of a chunk by partition, in order.
-pub(super) type ChunkIndex = HashMap<PartitionId, Vec<IndexEntry>>;
+/// What a chunk holds of one partition: what was appended, and every rewrite in the order in which they took effect.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Groups {
+    pub appended: Vec<IndexEntry>,
+    pub appended_bytes: u32,
+    pub rewrites: Vec<RewriteGroup>,
+}
 
-/// What one partition has in one chunk.
+/// The batches that a rewrite put in place of what a range held; the range is theirs, gaps included.
+#[derive(Clone, Debug)]
+pub(super) struct RewriteGroup {
+    pub from: Offset,
+    pub to: Offset,
+    pub entries: Vec<IndexEntry>,
+}
+
+/// Number of the group of appended batches; rewrites count from 1.
+pub(super) const APPENDED: u32 = 0;
+
+impl Groups {
+    pub fn append(&mut self, entry: IndexEntry) {
+        self.appended_bytes += entry.meta.bytes;
+        self.appended.push(entry);
+    }
+
+    /// A group's entries; none for a group that is not there.
+    pub fn entries(&self, group: u32) -> &[IndexEntry] {
+        if group == APPENDED {
+            return &self.appended;
+        }
+        let rewrite = self.rewrites.get(group as usize - 1);
+        rewrite.map_or(&[], |rewrite| &rewrite.entries)
+    }
+
+    /// Slices over all of every group, in order, each with the group's entries.
+    pub fn slices(&self, chunk: u64) -> impl Iterator<Item = (Slice, &[IndexEntry])> {
+        let appended = Slice::over(chunk, &self.appended).map(|slice| (slice, &self.appended[..]));
+        let rewrites = self.rewrites.iter().zip(1..).map(move |(rewrite, group)| {
+            let slice =
+                Slice::rewritten(chunk, group, (rewrite.from, rewrite.to), &rewrite.entries);
+            (slice, &rewrite.entries[..])
+        });
+        appended.into_iter().chain(rewrites)
+    }
+}
+
+/// All batches of a chunk by partition.
+pub(super) type ChunkIndex = HashMap<PartitionId, Groups>;
+
+/// A range of one partition's offsets that one chunk owns: what is there is in this group of this chunk or nowhere.
+/// The slices of a partition follow each other without holes from its start to its durable end. A chunk without
+/// slices has nothing that anybody needs, not even the knowledge of what it replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slice {
     pub chunk: u64,
+    pub group: u32,
     pub first: Offset,
     pub last: Offset,
+    /// None of its batches has a larger one.
     pub max_timestamp: i64,
-    pub bytes: u64,
+    /// Of the batches within.
+    pub bytes: u32,
+    /// Of the group's batches before `first`.
+    pub skipped: u32,
     /// In the footer of a sealed chunk; of an open one the index is in memory.
     pub stored: Option<StoredEntries>,
 }
 
-/// Where a footer holds a partition's entries.
+/// Where a footer holds a group's entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StoredEntries {
     pub position: u32,
@@ -39,13 +92,16 @@ pub(super) struct StoredEntries {
 }
 
 impl Slice {
-    pub fn of(chunk: u64, meta: &BatchMeta) -> Self {
+    /// A slice of what was appended that begins with this batch; `skipped` bytes of the group lie before it.
+    pub fn of(chunk: u64, meta: &BatchMeta, skipped: u32) -> Self {
         Self {
             chunk,
+            group: APPENDED,
             first: meta.base_offset,
             last: meta.last_offset,
             max_timestamp: meta.max_timestamp,
-            bytes: u64::from(meta.bytes),
+            bytes: meta.bytes,
+            skipped,
             stored: None,
         }
     }
@@ -53,34 +109,59 @@ impl Slice {
     pub fn extend(&mut self, meta: &BatchMeta) {
         self.last = meta.last_offset;
         self.max_timestamp = self.max_timestamp.max(meta.max_timestamp);
-        self.bytes += u64::from(meta.bytes);
+        self.bytes += meta.bytes;
     }
 
-    /// The slice of a partition's entries; `None` for none.
-    pub fn over(chunk: u64, entries: &[IndexEntry]) -> Option<Self> {
+    /// The slice of a partition's appended entries; `None` for none.
+    fn over(chunk: u64, entries: &[IndexEntry]) -> Option<Self> {
         let (first, rest) = entries.split_first()?;
-        let mut slice = Self::of(chunk, &first.meta);
+        let mut slice = Self::of(chunk, &first.meta, 0);
         rest.iter().for_each(|entry| slice.extend(&entry.meta));
         Some(slice)
     }
+
+    /// The slice of a rewrite.
+    pub fn rewritten(
+        chunk: u64,
+        group: u32,
+        (from, to): (Offset, Offset),
+        entries: &[IndexEntry],
+    ) -> Self {
+        let timestamps = entries.iter().map(|entry| entry.meta.max_timestamp);
+        Self {
+            chunk,
+            group,
+            first: from,
+            last: to - 1,
+            max_timestamp: timestamps.max().unwrap_or(i64::MIN),
+            bytes: entries.iter().map(|entry| entry.meta.bytes).sum(),
+            skipped: 0,
+            stored: None,
+        }
+    }
+
+    /// Those of the group's entries that lie within, from the batch that holds `from` or the one behind it.
+    pub fn within<'a>(&self, entries: &'a [IndexEntry], from: Offset) -> &'a [IndexEntry] {
+        let from = from.max(self.first);
+        let first = entries.partition_point(|entry| entry.meta.last_offset < from);
+        let behind = entries.partition_point(|entry| entry.meta.last_offset <= self.last);
+        &entries[first.min(behind)..behind]
+    }
 }
 
-/// The entries from the batch that holds `from`, below `end`, until `max_bytes`; at least one if `at_least_one`.
+/// The first entries below `end` until `max_bytes`; at least one if `at_least_one`.
 pub(super) fn select(
     entries: &[IndexEntry],
-    from: Offset,
     end: Offset,
     max_bytes: usize,
     at_least_one: bool,
 ) -> &[IndexEntry] {
-    let first = entries.partition_point(|entry| entry.meta.last_offset < from);
     let mut bytes = 0;
-    let rest = &entries[first..];
-    let count = rest.iter().enumerate().take_while(|(i, entry)| {
+    let count = entries.iter().enumerate().take_while(|(i, entry)| {
         bytes += entry.meta.bytes as usize;
         entry.meta.last_offset < end && (bytes <= max_bytes || (at_least_one && *i == 0))
     });
-    &rest[..count.count()]
+    &entries[..count.count()]
 }
 
 /// Entries of sealed chunks, loaded on demand; bounded in bytes, the longest unused go first.
@@ -89,12 +170,15 @@ pub(super) struct IndexCache {
     inner: Mutex<CacheInner>,
 }
 
+/// Chunk, partition, group.
+pub(super) type GroupId = (u64, PartitionId, u32);
+
 /// When last used, and the entries.
 type Used = (u64, Arc<Vec<IndexEntry>>);
 
 #[derive(Default)]
 struct CacheInner {
-    entries: HashMap<(u64, PartitionId), Used>,
+    entries: HashMap<GroupId, Used>,
     bytes: usize,
     clock: u64,
 }
@@ -107,21 +191,21 @@ impl IndexCache {
         }
     }
 
-    pub fn get(&self, chunk: u64, partition: PartitionId) -> Option<Arc<Vec<IndexEntry>>> {
+    pub fn get(&self, group: GroupId) -> Option<Arc<Vec<IndexEntry>>> {
         let mut inner = self.inner.lock();
         inner.clock += 1;
         let now = inner.clock;
-        let (used, entries) = inner.entries.get_mut(&(chunk, partition))?;
+        let (used, entries) = inner.entries.get_mut(&group)?;
         *used = now;
         Some(Arc::clone(entries))
     }
 
-    pub fn put(&self, chunk: u64, partition: PartitionId, entries: Arc<Vec<IndexEntry>>) {
+    pub fn put(&self, group: GroupId, entries: Arc<Vec<IndexEntry>>) {
         let mut inner = self.inner.lock();
         inner.clock += 1;
         let now = inner.clock;
         inner.bytes += size_of_val(&entries[..]);
-        if let Some((_, old)) = inner.entries.insert((chunk, partition), (now, entries)) {
+        if let Some((_, old)) = inner.entries.insert(group, (now, entries)) {
             inner.bytes -= size_of_val(&old[..]);
         }
         while inner.bytes > self.bytes_max && inner.entries.len() > 1 {

@@ -148,13 +148,17 @@ impl State {
             let Some(partition) = self.partitions.get_mut(id) else {
                 continue;
             };
-            // By the last offset: the footer still knows what was trimmed, the slice may not. A partition made anew
-            // after a drop has no slice here, or not this one.
-            let same = |slice: &&mut super::index::Slice| {
-                slice.chunk == chunk && slice.last == stored.last
-            };
-            if let Some(slice) = partition.slices.iter_mut().find(same) {
-                slice.stored = stored.stored;
+            // Several where rewrites have cut it; the newest are at the back. A partition made anew after a drop has
+            // no slice here, or not this one.
+            let mut bytes = 0;
+            for slice in partition.slices.iter_mut().rev() {
+                if slice.chunk == chunk && slice.group == stored.group {
+                    slice.stored = stored.stored;
+                    bytes += slice.bytes;
+                    if bytes == stored.bytes && slice.skipped == 0 {
+                        break;
+                    }
+                }
             }
         }
         if let Some(found) = self.chunks.get_mut(&chunk) {

@@ -54,6 +54,18 @@ impl Ledger {
             Entry::Drop { partition } => {
                 self.partitions.remove(&partition);
             }
+            Entry::Rewrite {
+                partition,
+                from,
+                to,
+            } => {
+                let end = self.partitions.get(&partition).map_or(0, |found| found.end);
+                if from < 0 || from >= to || to > end {
+                    return Err("a rewrite of offsets that are not there");
+                }
+            }
+            // Within a rewrite, which the index checks.
+            Entry::Placed { .. } => {}
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ mod partition;
 mod read;
 mod recover;
 mod replay;
+mod rewrites;
 mod state;
 mod submit;
 mod turn;
@@ -159,10 +160,12 @@ fn assemble(
     let in_footer = chunks
         .get(&active.chunk.number)
         .and_then(|found| found.index.as_deref())
-        .map_or(0, footer_bytes);
+        .map_or(0, footer::index_bytes);
     let used = submit::empty_chunk_bytes(partitions.len()) + active.position + in_footer;
     let state = State {
         lives: partitions.len() as u64,
+        generations: partitions.len() as u64,
+        released: false,
         partitions,
         queue: std::collections::VecDeque::new(),
         queued_bytes: 0,
@@ -203,14 +206,6 @@ fn assemble(
         held: Vec::new(),
     };
     (shared, writer)
-}
-
-/// What a chunk's footer will take for these batches.
-fn footer_bytes(index: &index::ChunkIndex) -> usize {
-    index
-        .values()
-        .map(|entries| footer::LINE_BYTES + entries.len() * footer::ENTRY_BYTES)
-        .sum()
 }
 
 impl Drop for LocalLog {

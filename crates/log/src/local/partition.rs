@@ -5,21 +5,25 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use headwater_base::Offset;
 
-use super::index::Slice;
+use super::index::{APPENDED, Slice};
 use crate::api::{BatchMeta, Bound, PartitionState};
 
 pub(super) struct Partition {
     pub life: u64,
+    /// Of the rewrites that are durable.
+    pub generation: u64,
+    /// Of those that are submitted. One can be under way: the next is refused until it is made from what this one left.
+    pub submitted_generation: u64,
     pub start: Offset,
     pub durable_end: Offset,
     pub submitted_end: Offset,
     /// Bytes in `slices`, and of batches on their way.
     pub bytes: u64,
-    /// Durable batches by chunk, in order.
+    /// Durable batches, in order of offsets.
     pub slices: VecDeque<Slice>,
     /// The newest batches, as far as cached; nothing is missing between the first of them and `submitted_end`.
     pub tail: VecDeque<TailBatch>,
-    /// The last chunk in which something of it was planned.
+    /// The last chunk in which an append to it was planned.
     pub planned_in: u64,
 }
 
@@ -29,10 +33,46 @@ pub(super) struct TailBatch {
     pub bytes: Bytes,
 }
 
+/// Where the borders of a rewrite cut slices: bytes before them in the group of the slice that they lie in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cut {
+    pub below_from: u32,
+    pub below_to: u32,
+}
+
+/// What a chunk has gained or lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    pub chunk: u64,
+    pub slices: i64,
+    pub bytes: i64,
+}
+
+impl Change {
+    pub fn gained(slice: &Slice) -> Self {
+        Self {
+            chunk: slice.chunk,
+            slices: 1,
+            bytes: i64::from(slice.bytes),
+        }
+    }
+
+    pub fn lost(slice: &Slice) -> Self {
+        Self {
+            chunk: slice.chunk,
+            slices: -1,
+            bytes: -i64::from(slice.bytes),
+        }
+    }
+}
+
 impl Partition {
-    pub fn new(life: u64) -> Self {
+    /// `generation` is one that no partition has had.
+    pub fn new(life: u64, generation: u64) -> Self {
         Self {
             life,
+            generation,
+            submitted_generation: generation,
             start: 0,
             durable_end: 0,
             submitted_end: 0,
@@ -65,28 +105,84 @@ impl Partition {
             durable_end: self.durable_end,
             submitted_end: self.submitted_end,
             bytes: self.bytes - cut,
-            generation: self.life,
+            generation: self.generation,
         }
     }
 
-    /// A batch has been written and synced. True when it is the partition's first in this chunk.
-    pub fn durable(&mut self, chunk: u64, meta: &BatchMeta) -> bool {
+    /// An appended batch has been written and synced; `skipped` bytes of this partition were appended to the chunk before.
+    pub fn durable(&mut self, chunk: u64, meta: &BatchMeta, skipped: u32) -> Change {
         self.durable_end = meta.last_offset + 1;
-        if let Some(slice) = self.slices.back_mut().filter(|slice| slice.chunk == chunk) {
-            slice.extend(meta);
-            return false;
+        let bytes = i64::from(meta.bytes);
+        let open = |slice: &&mut Slice| slice.chunk == chunk && slice.group == APPENDED;
+        let slices = match self.slices.back_mut().filter(open) {
+            Some(slice) => {
+                slice.extend(meta);
+                0
+            }
+            None => {
+                self.slices.push_back(Slice::of(chunk, meta, skipped));
+                1
+            }
+        };
+        Change {
+            chunk,
+            slices,
+            bytes,
         }
-        self.slices.push_back(Slice::of(chunk, meta));
-        true
     }
 
-    /// Moves the start up and gives the chunks it no longer needs.
-    pub fn trim(&mut self, start: Offset) -> Vec<u64> {
+    /// The slice within which this offset lies, not at its front.
+    pub fn cut_at(&self, offset: Offset) -> Option<&Slice> {
+        let next = self.slices.partition_point(|slice| slice.last < offset);
+        self.slices.get(next).filter(|slice| slice.first < offset)
+    }
+
+    /// A rewrite is durable: its slice takes over what it covers. Gives what chunks gained and lost.
+    pub fn replace(&mut self, new: Slice, cut: Cut) -> Vec<Change> {
+        let first = self.slices.partition_point(|slice| slice.last < new.first);
+        let behind = self.slices.partition_point(|slice| slice.first <= new.last);
+        let after = self.slices.split_off(behind);
+        let replaced: Vec<Slice> = self.slices.drain(first..).collect();
+        let left = replaced.first().filter(|slice| slice.first < new.first);
+        let left = left.map(|slice| Slice {
+            last: new.first - 1,
+            bytes: cut.below_from.saturating_sub(slice.skipped),
+            ..*slice
+        });
+        let right = replaced.last().filter(|slice| slice.last > new.last);
+        let right = right.map(|slice| Slice {
+            first: new.last + 1,
+            bytes: (slice.skipped + slice.bytes).saturating_sub(cut.below_to),
+            skipped: cut.below_to,
+            ..*slice
+        });
+        let start = self.start;
+        let kept = [left, Some(new), right].into_iter().flatten();
+        let kept: Vec<Slice> = kept.filter(|slice| slice.last >= start).collect();
+        let mut changes: Vec<Change> = kept.iter().map(Change::gained).collect();
+        changes.extend(replaced.iter().map(Change::lost));
+        let bytes: i64 = changes.iter().map(|change| change.bytes).sum();
+        self.bytes = self.bytes.saturating_add_signed(bytes);
+        self.slices.extend(kept);
+        self.slices.extend(after);
+        // What is cached must go without a hole from its first batch to the end.
+        while self
+            .tail
+            .front()
+            .is_some_and(|batch| batch.first <= new.last)
+        {
+            self.tail.pop_front();
+        }
+        changes
+    }
+
+    /// Moves the start up. Gives what chunks lost.
+    pub fn trim(&mut self, start: Offset) -> Vec<Change> {
         self.start = self.start.max(start.min(self.durable_end));
         let mut released = Vec::new();
         while let Some(slice) = self.slices.front().filter(|slice| slice.last < self.start) {
-            self.bytes -= slice.bytes;
-            released.push(slice.chunk);
+            self.bytes -= u64::from(slice.bytes);
+            released.push(Change::lost(slice));
             self.slices.pop_front();
         }
         released
@@ -114,6 +210,13 @@ impl Partition {
                 batch.last < end && (bytes <= max_bytes || (at_least_one && *i == 0))
             });
         Some(taken.map(|(_, batch)| batch.bytes.clone()).collect())
+    }
+
+    /// Lets go of cached batches up to this offset.
+    pub fn forget_cached(&mut self, last: Offset) {
+        while self.tail.front().is_some_and(|batch| batch.last <= last) {
+            self.tail.pop_front();
+        }
     }
 
     /// Whether a read from here needs no disk.

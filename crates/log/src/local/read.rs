@@ -8,7 +8,7 @@ use headwater_base::{Offset, PartitionId};
 use super::chunk::Chunk;
 use super::footer;
 use super::frame::batch_is_intact;
-use super::index::{IndexEntry, Slice, select};
+use super::index::{IndexEntry, Slice, StoredEntries, select};
 use super::partition::Partition;
 use super::state::{Shared, State};
 use crate::api::{BatchMeta, Bound, PartitionState, ReadError, ReadOut};
@@ -18,11 +18,14 @@ const GAP_BYTES_MAX: u64 = 16 * 1024;
 /// Most bytes of one read call, unless a batch is larger.
 const SPAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// Most entries that are copied while the lock is held.
+const BITE_ENTRIES_MAX: usize = 1024;
+
 /// The next piece of a read.
 enum Piece {
     Cached(Vec<Bytes>),
-    /// Batches of a chunk whose index is in memory.
-    Indexed(Arc<Chunk>, Vec<IndexEntry>),
+    /// Batches of a chunk whose index is in memory, and where to go on.
+    Indexed(Arc<Chunk>, Vec<IndexEntry>, Option<Offset>),
     /// A slice of a sealed chunk: its index may have to be loaded.
     Sealed(Arc<Chunk>, Slice),
     End,
@@ -44,7 +47,7 @@ impl Shared {
         max_bytes: usize,
         bound: Bound,
     ) -> Result<ReadOut, ReadError> {
-        let (life, extent, mut piece, mut progress) = {
+        let (mut life, extent, mut piece, mut progress) = {
             let state = self.state.lock();
             let Some(partition) = state.partitions.get(&id) else {
                 return unknown(from);
@@ -63,7 +66,7 @@ impl Shared {
                 out: Vec::new(),
             };
             (
-                partition.life,
+                (partition.life, partition.generation),
                 extent,
                 state.piece(id, partition, &progress),
                 progress,
@@ -71,11 +74,15 @@ impl Shared {
         };
         while self.take(id, piece, &mut progress)? {
             let state = self.state.lock();
-            // Dropped meanwhile: what has been read is still an answer.
-            let Some(partition) = state.partitions.get(&id).filter(|found| found.life == life)
-            else {
+            // Dropped or rewritten meanwhile: what has been read is still an answer, but nothing of two worlds.
+            let Some(partition) = state.partitions.get(&id) else {
                 break;
             };
+            let now = (partition.life, partition.generation);
+            if now.0 != life.0 || (now != life && !progress.out.is_empty()) {
+                break;
+            }
+            life = now;
             piece = state.piece(id, partition, &progress);
         }
         Ok(ReadOut {
@@ -91,24 +98,21 @@ impl Shared {
         piece: Piece,
         progress: &mut Progress,
     ) -> Result<bool, ReadError> {
-        let first = progress.out.is_empty();
         match piece {
             Piece::End => Ok(false),
             Piece::Cached(batches) => {
                 progress.out.extend(batches);
                 Ok(false)
             }
-            Piece::Indexed(chunk, entries) => progress.load(&chunk, &entries),
+            Piece::Indexed(chunk, entries, next) => {
+                progress.load(&chunk, &entries)?;
+                Ok(progress.go_on(next))
+            }
             Piece::Sealed(chunk, slice) => {
                 let entries = self.entries(id, &chunk, &slice)?;
-                let chosen = select(
-                    &entries,
-                    progress.at,
-                    progress.end,
-                    progress.bytes_left,
-                    first,
-                );
-                progress.load(&chunk, chosen)
+                let (chosen, next) = progress.choose(&slice, &entries);
+                progress.load(&chunk, chosen)?;
+                Ok(progress.go_on(next))
             }
         }
     }
@@ -120,14 +124,15 @@ impl Shared {
         chunk: &Chunk,
         slice: &Slice,
     ) -> Result<Arc<Vec<IndexEntry>>, ReadError> {
-        if let Some(entries) = self.indexes.get(chunk.number, id) {
+        let group = (chunk.number, id, slice.group);
+        if let Some(entries) = self.indexes.get(group) {
             return Ok(entries);
         }
         let stored = slice
             .stored
             .ok_or_else(|| ReadError::Corrupt(format!("{} has no index", chunk.name())))?;
         let entries = Arc::new(footer::read_entries(chunk, &stored)?);
-        self.indexes.put(chunk.number, id, Arc::clone(&entries));
+        self.indexes.put(group, Arc::clone(&entries));
         Ok(entries)
     }
 
@@ -194,8 +199,8 @@ impl Shared {
         };
         let mut behind = 0;
         for slice in slices.iter().rev() {
-            if behind + slice.bytes < keep {
-                behind += slice.bytes;
+            if behind + u64::from(slice.bytes) < keep {
+                behind += u64::from(slice.bytes);
                 continue;
             }
             let mut batches = Vec::new();
@@ -244,55 +249,42 @@ impl Shared {
     }
 
     /// Calls back for every batch of a slice; nothing when its chunk has been removed meanwhile.
-    fn visit(
+    pub fn visit(
         &self,
         id: PartitionId,
         slice: &Slice,
         mut visit: impl FnMut(&BatchMeta),
     ) -> Result<(), ReadError> {
-        let (chunk, index) = {
-            let state = self.state.lock();
-            let Some(found) = state.chunks.get(&slice.chunk) else {
-                return Ok(());
-            };
-            (
-                Arc::clone(&found.chunk),
-                found
-                    .index
-                    .as_ref()
-                    .map(|index| index.get(&id).cloned().unwrap_or_default()),
-            )
-        };
-        let entries = match (index, slice.stored) {
-            (Some(entries), _) => Arc::new(entries),
-            // Sealed after the slice was copied: look again.
-            (None, None) => Arc::new(self.sealed_since(id, slice.chunk, &chunk)?),
-            (None, Some(stored)) => Arc::new(footer::read_entries(&chunk, &stored)?),
-        };
-        let within = |entry: &&IndexEntry| entry.meta.last_offset <= slice.last;
-        entries
-            .iter()
-            .take_while(within)
-            .for_each(|entry| visit(&entry.meta));
-        Ok(())
+        let mut at = slice.first;
+        loop {
+            let bite = self.state.lock().bite(id, slice, at);
+            match bite {
+                Bite::Open(entries) => {
+                    entries.iter().for_each(|entry| visit(&entry.meta));
+                    let Some(last) = entries.last() else {
+                        return Ok(());
+                    };
+                    at = last.meta.last_offset + 1;
+                }
+                Bite::Sealed(chunk, stored) => {
+                    let entries = footer::read_entries(&chunk, &stored)?;
+                    let within = slice.within(&entries, at);
+                    within.iter().for_each(|entry| visit(&entry.meta));
+                    return Ok(());
+                }
+                Bite::Gone => return Ok(()),
+            }
+        }
     }
+}
 
-    fn sealed_since(
-        &self,
-        id: PartitionId,
-        number: u64,
-        chunk: &Chunk,
-    ) -> Result<Vec<IndexEntry>, ReadError> {
-        let stored = {
-            let state = self.state.lock();
-            let slices = state.partitions.get(&id).map(|partition| &partition.slices);
-            slices.and_then(|slices| slices.iter().find(|slice| slice.chunk == number)?.stored)
-        };
-        stored.map_or_else(
-            || Ok(Vec::new()),
-            |stored| footer::read_entries(chunk, &stored),
-        )
-    }
+/// Some of the entries of a slice.
+enum Bite {
+    /// Of an open chunk, as many as the lock is to be held for; none behind the last.
+    Open(Vec<IndexEntry>),
+    /// Where to find them all.
+    Sealed(Arc<Chunk>, StoredEntries),
+    Gone,
 }
 
 fn unknown(from: Offset) -> Result<ReadOut, ReadError> {
@@ -329,24 +321,64 @@ impl State {
         match &found.index {
             None => Piece::Sealed(Arc::clone(&found.chunk), *slice),
             Some(index) => {
-                let entries = index.get(&id).map_or(&[][..], |entries| &entries[..]);
-                let chosen = select(entries, *at, *end, *bytes_left, out.is_empty());
-                Piece::Indexed(Arc::clone(&found.chunk), chosen.to_vec())
+                let groups = index.get(&id);
+                let entries = groups.map_or(&[][..], |groups| groups.entries(slice.group));
+                let (chosen, next) = progress.choose(slice, entries);
+                Piece::Indexed(Arc::clone(&found.chunk), chosen.to_vec(), next)
             }
+        }
+    }
+
+    fn bite(&self, id: PartitionId, slice: &Slice, at: Offset) -> Bite {
+        let Some(found) = self.chunks.get(&slice.chunk) else {
+            return Bite::Gone;
+        };
+        if let Some(index) = &found.index {
+            let groups = index.get(&id);
+            let entries = groups.map_or(&[][..], |groups| groups.entries(slice.group));
+            let within = slice.within(entries, at);
+            return Bite::Open(within[..within.len().min(BITE_ENTRIES_MAX)].to_vec());
+        }
+        // Sealed after the slice was copied: look again.
+        let sealed_since = || {
+            let same = |other: &&Slice| other.chunk == slice.chunk && other.group == slice.group;
+            let slices = &self.partitions.get(&id)?.slices;
+            slices.iter().rev().find(same)?.stored
+        };
+        match slice.stored.or_else(sealed_since) {
+            Some(stored) => Bite::Sealed(Arc::clone(&found.chunk), stored),
+            None => Bite::Gone,
         }
     }
 }
 
 impl Progress {
-    /// Reads these batches. False when nothing was to be read.
-    fn load(&mut self, chunk: &Chunk, entries: &[IndexEntry]) -> Result<bool, ReadError> {
+    /// Those of the slice's batches that are still wanted, and where to go on behind them: `None` when that is enough.
+    fn choose<'a>(
+        &self,
+        slice: &Slice,
+        entries: &'a [IndexEntry],
+    ) -> (&'a [IndexEntry], Option<Offset>) {
+        let within = slice.within(entries, self.at);
+        let chosen = select(within, self.end, self.bytes_left, self.out.is_empty());
+        // A range that a rewrite has emptied at its end goes on with the next slice.
+        let next = (chosen.len() == within.len()).then_some(slice.last + 1);
+        (chosen, next)
+    }
+
+    fn go_on(&mut self, next: Option<Offset>) -> bool {
+        self.at = next.unwrap_or(self.at);
+        next.is_some()
+    }
+
+    fn load(&mut self, chunk: &Chunk, entries: &[IndexEntry]) -> Result<(), ReadError> {
         let mut rest = entries;
         while !rest.is_empty() {
             let (span, after) = rest.split_at(span_length(rest));
             self.load_span(chunk, span)?;
             rest = after;
         }
-        Ok(!entries.is_empty())
+        Ok(())
     }
 
     fn load_span(&mut self, chunk: &Chunk, span: &[IndexEntry]) -> Result<(), ReadError> {

@@ -6,18 +6,19 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use headwater_base::PartitionId;
+use headwater_base::{Offset, PartitionId};
 
 use super::chunk::{self, CHUNK_HEADER_BYTES, Chunk, HeaderFault};
 use super::config::{LocalConfig, OpenError};
 use super::disk::Disk;
-use super::index::Slice;
+use super::index::{APPENDED, IndexEntry, Slice};
 use super::keeper::Job;
-use super::ledger::Ledger;
-use super::partition::Partition;
+use super::ledger::{Extent, Ledger};
+use super::partition::{Change, Cut, Partition};
 use super::replay::{ReplayFault, Replayed, replay};
 use super::state::ChunkState;
 use super::{footer, format};
+use crate::api::ReadError;
 
 /// What the folder holds.
 pub(super) struct Recovered {
@@ -61,7 +62,7 @@ struct Recovery<'a> {
 
 pub(super) fn recover(disk: &dyn Disk, config: &LocalConfig) -> Result<Recovered, OpenError> {
     let names = disk.list().map_err(io_error(disk, "list the files"))?;
-    format::check(disk, &names)?;
+    let mark = format::check(disk, &names)?;
     let mut numbers: Vec<u64> = names
         .iter()
         .filter_map(|name| chunk::number_of(name))
@@ -78,7 +79,12 @@ pub(super) fn recover(disk: &dyn Disk, config: &LocalConfig) -> Result<Recovered
     for number in numbers {
         recovery.read_chunk(number)?;
     }
-    recovery.finish(config)
+    let partitions = recovery.partitions()?;
+    // Only from here on anything is changed.
+    if mark {
+        format::mark(disk).map_err(io_error(disk, "write the format marker"))?;
+    }
+    recovery.finish(partitions, config)
 }
 
 fn io_error(disk: &dyn Disk, action: &'static str) -> impl Fn(io::Error) -> OpenError {
@@ -138,14 +144,8 @@ impl Recovery<'_> {
         for (partition, slice) in sealed.slices {
             self.slices.entry(partition).or_default().push(slice);
         }
-        self.chunks.insert(
-            chunk.number,
-            ChunkState {
-                chunk,
-                index: None,
-                live: 0,
-            },
-        );
+        self.chunks
+            .insert(chunk.number, ChunkState::new(chunk, None));
         Ok(())
     }
 
@@ -187,15 +187,11 @@ impl Recovery<'_> {
         } = replayed;
         self.before = Some((number, sequences.map_or(expected, |(_, last)| last + 1)));
         if sequences.is_some() {
-            for (partition, entries) in &index {
-                let slice = Slice::over(number, entries);
-                self.slices.entry(*partition).or_default().extend(slice);
+            for (partition, groups) in &index {
+                let slices = groups.slices(number).map(|(slice, _)| slice);
+                self.slices.entry(*partition).or_default().extend(slices);
             }
-            let state = ChunkState {
-                chunk: Arc::clone(&chunk),
-                index: Some(Arc::new(index)),
-                live: 0,
-            };
+            let state = ChunkState::new(Arc::clone(&chunk), Some(Arc::new(index)));
             self.chunks.insert(number, state);
         }
         let ledger = self.ledger.clone();
@@ -210,15 +206,17 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn finish(mut self, config: &LocalConfig) -> Result<Recovered, OpenError> {
-        let partitions = self.partitions()?;
+    fn finish(
+        mut self,
+        partitions: HashMap<PartitionId, Partition>,
+        config: &LocalConfig,
+    ) -> Result<Recovered, OpenError> {
         let with_commits = self
             .open
             .iter()
             .rposition(|open| open.sequences.is_some())
             .map_or(0, |at| at + 1);
         let mut empty = self.open.split_off(with_commits).into_iter();
-        // Only from here on anything is changed.
         let active = match self.open.pop().or_else(|| empty.next()) {
             Some(open) => self.resume(open)?,
             None => self.first_chunk(config)?,
@@ -240,11 +238,9 @@ impl Recovery<'_> {
             .collect();
         let next_sequence = self.before.map_or(1, |(_, next)| next);
         let (number, chunk) = (active.chunk.number, Arc::clone(&active.chunk));
-        self.chunks.entry(number).or_insert_with(|| ChunkState {
-            chunk,
-            index: Some(Arc::default()),
-            live: 0,
-        });
+        self.chunks
+            .entry(number)
+            .or_insert_with(|| ChunkState::new(chunk, Some(Arc::default())));
         Ok(Recovered {
             ledger: self.ledger,
             partitions,
@@ -319,31 +315,98 @@ impl Recovery<'_> {
         Some(Job::Seal(full))
     }
 
-    /// The partitions there are in the end, each with its slices; counts in every chunk who lives there.
+    /// The partitions there are in the end, each with its slices; counts in every chunk what lives there.
     fn partitions(&mut self) -> Result<HashMap<PartitionId, Partition>, OpenError> {
         let mut partitions = HashMap::with_capacity(self.ledger.partitions.len());
-        for (number, (id, extent)) in self.ledger.partitions.iter().enumerate() {
-            let mut partition = Partition::new(number as u64 + 1);
-            partition.start = extent.start;
-            partition.durable_end = extent.end;
-            partition.submitted_end = extent.end;
-            let slices = self.slices.remove(id).unwrap_or_default();
-            // What is older belongs to a dropped partition of the same id; what is below the start is trimmed.
-            let held = slices
-                .into_iter()
-                .filter(|slice| slice.chunk >= extent.born && slice.last >= extent.start);
-            partition.slices = held.collect();
-            partition.bytes = partition.slices.iter().map(|slice| slice.bytes).sum();
-            self.check_whole(id, &partition)?;
+        let mut extents: Vec<_> = self
+            .ledger
+            .partitions
+            .iter()
+            .map(|(id, at)| (*id, *at))
+            .collect();
+        // In the same order whatever the map's, so that a simulation can be repeated.
+        extents.sort_unstable_by_key(|(id, _)| *id);
+        for ((id, extent), number) in extents.into_iter().zip(1..) {
+            let partition = self.partition(id, &extent, number)?;
+            self.check_whole(&id, &partition)?;
             for slice in &partition.slices {
                 if let Some(found) = self.chunks.get_mut(&slice.chunk) {
-                    found.live += 1;
+                    found.account(&Change::gained(slice));
                 }
             }
-            partition.planned_in = partition.slices.back().map_or(0, |slice| slice.chunk);
-            partitions.insert(*id, partition);
+            partitions.insert(id, partition);
         }
         Ok(partitions)
+    }
+
+    /// Folds what was appended and rewritten, in order, as the writer did.
+    fn partition(
+        &mut self,
+        id: PartitionId,
+        extent: &Extent,
+        number: u64,
+    ) -> Result<Partition, OpenError> {
+        let mut partition = Partition::new(number, number);
+        partition.durable_end = extent.end;
+        partition.submitted_end = extent.end;
+        let slices = self.slices.remove(&id).unwrap_or_default();
+        // What is older belongs to a dropped partition of the same id.
+        let own = slices
+            .into_iter()
+            .filter(|slice| slice.chunk >= extent.born);
+        for slice in own {
+            if slice.group == APPENDED {
+                partition.planned_in = slice.chunk;
+                partition.bytes += u64::from(slice.bytes);
+                partition.slices.push_back(slice);
+            } else {
+                let cut = self.cut(id, &partition, &slice)?;
+                partition.replace(slice, cut);
+            }
+        }
+        partition.trim(extent.start);
+        Ok(partition)
+    }
+
+    /// Where a rewrite cuts what was there before it.
+    fn cut(
+        &self,
+        id: PartitionId,
+        partition: &Partition,
+        rewrite: &Slice,
+    ) -> Result<Cut, OpenError> {
+        let below = |offset| {
+            let slice = partition.cut_at(offset);
+            slice.map_or(Ok(0), |slice| self.below(id, slice, offset))
+        };
+        Ok(Cut {
+            below_from: below(rewrite.first)?,
+            below_to: below(rewrite.last + 1)?,
+        })
+    }
+
+    /// Bytes of the batches below an offset in the group that a slice is of.
+    fn below(&self, id: PartitionId, slice: &Slice, offset: Offset) -> Result<u32, OpenError> {
+        let sum = |entries: &[IndexEntry]| {
+            let below = entries
+                .iter()
+                .take_while(|entry| entry.meta.last_offset < offset);
+            below.map(|entry| entry.meta.bytes).sum()
+        };
+        let Some(found) = self.chunks.get(&slice.chunk) else {
+            return Ok(0);
+        };
+        if let Some(groups) = found.index.as_ref().and_then(|index| index.get(&id)) {
+            return Ok(sum(groups.entries(slice.group)));
+        }
+        let Some(stored) = slice.stored else {
+            return Ok(0);
+        };
+        let entries = footer::read_entries(&found.chunk, &stored).map_err(|error| match error {
+            ReadError::Io(source) => self.io("read a footer")(source),
+            other => self.damaged(slice.chunk, stored.position as usize, &other.to_string()),
+        })?;
+        Ok(sum(&entries))
     }
 
     /// From the start to the end nothing may be missing: a hole is a file that somebody has removed.

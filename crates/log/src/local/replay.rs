@@ -8,7 +8,7 @@ use super::chunk::{CHUNK_HEADER_BYTES, Chunk};
 use super::frame::{
     Entry, FRAME_ALIGN, FrameHeader, ParsedCommit, parse_frame, parse_frame_header,
 };
-use super::index::{ChunkIndex, IndexEntry};
+use super::index::{ChunkIndex, IndexEntry, RewriteGroup};
 use super::ledger::Ledger;
 use crate::api::BatchMeta;
 
@@ -112,18 +112,28 @@ impl Walk<'_> {
                 Entry::Append {
                     partition, bytes, ..
                 } => {
-                    let at = self.at
-                        + positions
-                            .next()
-                            .ok_or("a commit has fewer batches than entries")?;
-                    let batch = &self.bytes[at..at + *bytes as usize];
-                    let header =
-                        BatchHeader::parse(batch).map_err(|_| "a batch has no valid header")?;
-                    let meta = BatchMeta::from(&header);
-                    last_offset = meta.last_offset;
-                    self.index.entry(*partition).or_default().push(IndexEntry {
-                        meta,
-                        position: at as u32,
+                    let found = self.entry_at(positions.next(), *bytes)?;
+                    last_offset = found.meta.last_offset;
+                    self.index.entry(*partition).or_default().append(found);
+                }
+                Entry::Placed {
+                    partition, bytes, ..
+                } => {
+                    let found = self.entry_at(positions.next(), *bytes)?;
+                    let groups = self.index.get_mut(partition);
+                    let rewrite = groups.and_then(|groups| groups.rewrites.last_mut());
+                    place(rewrite.ok_or("a batch is placed without a rewrite")?, found)?;
+                }
+                Entry::Rewrite {
+                    partition,
+                    from,
+                    to,
+                } => {
+                    let groups = self.index.entry(*partition).or_default();
+                    groups.rewrites.push(RewriteGroup {
+                        from: *from,
+                        to: *to,
+                        entries: Vec::new(),
                     });
                 }
                 Entry::Drop { partition } => drop(self.index.remove(partition)),
@@ -132,6 +142,17 @@ impl Walk<'_> {
             ledger.apply(self.chunk.number, entry, last_offset)?;
         }
         Ok(())
+    }
+
+    /// The index entry of a batch of the frame at hand.
+    fn entry_at(&self, position: Option<&usize>, bytes: u32) -> Result<IndexEntry, &'static str> {
+        let at = self.at + position.ok_or("a commit has fewer batches than entries")?;
+        let header = BatchHeader::parse(&self.bytes[at..at + bytes as usize])
+            .map_err(|_| "a batch has no valid header")?;
+        Ok(IndexEntry {
+            meta: BatchMeta::from(&header),
+            position: at as u32,
+        })
     }
 
     /// What lies behind the last whole frame may be the rest of one torn write, which was never synced. A whole frame
@@ -152,4 +173,19 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Takes a batch into the rewrite that it belongs to.
+fn place(rewrite: &mut RewriteGroup, entry: IndexEntry) -> Result<(), &'static str> {
+    let before = rewrite.entries.last();
+    let next = before.map_or(rewrite.from, |entry| entry.meta.last_offset + 1);
+    let meta = &entry.meta;
+    if meta.base_offset < next
+        || meta.last_offset < meta.base_offset
+        || meta.last_offset >= rewrite.to
+    {
+        return Err("a batch is placed outside of its rewrite");
+    }
+    rewrite.entries.push(entry);
+    Ok(())
 }

@@ -15,7 +15,7 @@ use super::config::{LocalConfig, LogMetrics};
 use super::disk::Disk;
 use super::index::{ChunkIndex, IndexCache};
 use super::keeper::Job;
-use super::partition::Partition;
+use super::partition::{Change, Cut, Partition};
 use crate::api::{BatchMeta, WriteFailure};
 use crate::watch::Watchers;
 
@@ -62,6 +62,10 @@ pub(super) struct State {
     pub cache: TailCache,
     /// Counts partitions made, to tell a partition from a dropped one of the same id.
     pub lives: u64,
+    /// The last generation given to any partition.
+    pub generations: u64,
+    /// Chunks have lost something since the keeper looked.
+    pub released: bool,
     pub jobs: VecDeque<Job>,
     pub closing: bool,
 }
@@ -77,8 +81,26 @@ pub(super) struct ChunkState {
     pub chunk: Arc<Chunk>,
     /// The index while the chunk is not sealed.
     pub index: Option<Arc<ChunkIndex>>,
-    /// Partitions that have readable batches in it.
+    /// Slices of partitions in it; without any it is dead.
     pub live: usize,
+    /// Bytes in those slices.
+    pub live_bytes: u64,
+}
+
+impl ChunkState {
+    pub fn new(chunk: Arc<Chunk>, index: Option<Arc<ChunkIndex>>) -> Self {
+        Self {
+            chunk,
+            index,
+            live: 0,
+            live_bytes: 0,
+        }
+    }
+
+    pub fn account(&mut self, change: &Change) {
+        self.live = self.live.saturating_add_signed(change.slices as isize);
+        self.live_bytes = self.live_bytes.saturating_add_signed(change.bytes);
+    }
 }
 
 /// A commit on its way to the disk.
@@ -91,6 +113,7 @@ pub(super) struct Queued {
     /// Partition, its life, its new start.
     pub trims: Vec<(PartitionId, u64, Offset)>,
     pub drops: Vec<(PartitionId, Option<Partition>)>,
+    pub rewrites: Vec<QueuedRewrite>,
     pub done: oneshot::Sender<Result<(), WriteFailure>>,
 }
 
@@ -104,24 +127,33 @@ pub(super) struct QueuedAppend {
     pub at: usize,
 }
 
+pub(super) struct QueuedRewrite {
+    pub partition: PartitionId,
+    pub life: u64,
+    /// The partition's once this is durable.
+    pub generation: u64,
+    pub from: Offset,
+    pub to: Offset,
+    pub cut: Cut,
+    pub batches: Vec<QueuedAppend>,
+}
+
 /// What the tail of every partition holds, by commit, oldest first.
 #[derive(Default)]
 pub(super) struct TailCache {
     pub bytes: usize,
-    commits: VecDeque<(usize, Vec<(PartitionId, u64)>)>,
+    commits: VecDeque<(usize, Vec<CachedBatch>)>,
 }
+
+/// Partition, its life, last offset of the batch.
+pub(super) type CachedBatch = (PartitionId, u64, Offset);
 
 /// Bookkeeping of one cached batch, roughly.
 const CACHED_BATCH_BYTES: usize = 160;
 
 impl State {
     /// Takes a durable commit into the cache and lets the oldest go.
-    pub fn cache_commit(
-        &mut self,
-        bytes: usize,
-        batches: Vec<(PartitionId, u64)>,
-        bytes_max: usize,
-    ) {
+    pub fn cache_commit(&mut self, bytes: usize, batches: Vec<CachedBatch>, bytes_max: usize) {
         let bytes = bytes + batches.len() * CACHED_BATCH_BYTES;
         self.cache.bytes += bytes;
         self.cache.commits.push_back((bytes, batches));
@@ -130,23 +162,21 @@ impl State {
                 break;
             };
             self.cache.bytes -= bytes;
-            for (partition, life) in batches {
-                if let Some(found) = self
-                    .partitions
-                    .get_mut(&partition)
-                    .filter(|found| found.life == life)
-                {
-                    found.tail.pop_front();
+            for (partition, life, last) in batches {
+                let found = self.partitions.get_mut(&partition);
+                if let Some(found) = found.filter(|found| found.life == life) {
+                    found.forget_cached(last);
                 }
             }
         }
     }
 
-    /// A partition has let go of its batches in these chunks.
-    pub fn release(&mut self, chunks: impl Iterator<Item = u64>) {
-        for number in chunks {
-            if let Some(found) = self.chunks.get_mut(&number) {
-                found.live -= 1;
+    /// Notes what chunks gained and lost.
+    pub fn account(&mut self, changes: &[Change]) {
+        for change in changes {
+            if let Some(found) = self.chunks.get_mut(&change.chunk) {
+                found.account(change);
+                self.released |= found.live == 0 || change.bytes < 0;
             }
         }
     }

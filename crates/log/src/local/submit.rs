@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use headwater_base::{Offset, PartitionId};
 use headwater_record::{BatchError, BatchHeader, place};
 use tokio::sync::oneshot;
@@ -15,35 +15,24 @@ use super::frame::{
 };
 use super::keeper::Job;
 use super::partition::{Partition, TailBatch};
-use super::state::{ChunkState, Plan, Queued, QueuedAppend, Shared, State};
+use super::state::{ChunkState, Plan, Queued, QueuedAppend, QueuedRewrite, Shared, State};
 use crate::api::{BatchMeta, Bound, Commit, Durable, SubmitError, Submitted, WriteFailure};
+use crate::rewrite;
 use crate::watch::Event;
 
 impl Shared {
     pub fn submit(&self, commit: Commit) -> Result<Submitted, SubmitError> {
-        if !commit.rewrites.is_empty() {
-            // Until the format has them.
-            return Err(SubmitError::Busy { queued_bytes: 0 });
-        }
-        let headers: Vec<BatchHeader> = commit
-            .appends
-            .iter()
-            .map(|append| parse(&append.batch))
-            .collect::<Result<_, _>>()?;
+        let headers = Headers::of(&commit)?;
+        let cuts = self.cuts(&commit.rewrites)?;
         let bytes = self.check_size(&commit, &headers)?;
-        let entries = commit.appends.len() + commit.trims.len() + commit.drops.len();
-        // A batch never brings more than its header says, so that the parts add up.
-        let batches = commit
-            .appends
-            .iter()
-            .zip(&headers)
-            .map(|(append, header)| append.batch.slice(..header.bytes));
-        let buffer = lay_out(entries, batches, bytes);
+        let buffer = lay_out(headers.entries(&commit), headers.batches(&commit), bytes);
         let (done, waiting) = oneshot::channel();
         let base_offsets = {
             let mut state = self.state.lock();
+            state.check_generations(&commit.rewrites)?;
             self.admit(&mut state, &commit, bytes)?;
-            let base_offsets = state.enqueue(&commit, &headers, buffer, done);
+            let rewrites = state.place_rewrites(&commit.rewrites, &headers, cuts);
+            let base_offsets = state.enqueue(&commit, &headers, rewrites, buffer, done);
             self.work.notify_one();
             base_offsets
         };
@@ -51,26 +40,26 @@ impl Shared {
             commit.appends.iter().map(|append| append.partition),
             Event::Grew(Bound::Submitted),
         );
+        Ok(Submitted {
+            base_offsets,
+            durable: self.awaiting(waiting),
+        })
+    }
+
+    fn awaiting(&self, waiting: oneshot::Receiver<Result<(), WriteFailure>>) -> Durable {
         let disk = Arc::clone(&self.disk);
-        let durable: Durable = Box::pin(async move {
-            let place = || disk.path().display().to_string();
+        Box::pin(async move {
             let closed = || WriteFailure {
-                place: place(),
+                place: disk.path().display().to_string(),
                 reason: "the log was closed".to_owned(),
             };
             waiting.await.unwrap_or_else(|_| Err(closed()))
-        });
-        Ok(Submitted {
-            base_offsets,
-            durable,
         })
     }
 
     /// Bytes of the commit as written, within the limit.
-    fn check_size(&self, commit: &Commit, headers: &[BatchHeader]) -> Result<usize, SubmitError> {
-        let batch_bytes: usize = headers.iter().map(|header| header.bytes).sum();
-        let entries = commit.appends.len() + commit.trims.len() + commit.drops.len();
-        let bytes = frame::commit_bytes(entries, batch_bytes);
+    fn check_size(&self, commit: &Commit, headers: &Headers) -> Result<usize, SubmitError> {
+        let bytes = frame::commit_bytes(headers.entries(commit), headers.batch_bytes());
         let max_bytes = self.config.commit_bytes_max;
         if bytes > max_bytes {
             return Err(SubmitError::TooLarge { bytes, max_bytes });
@@ -122,17 +111,52 @@ impl Shared {
             });
         }
         if let Some(chunk) = state.spare.take() {
-            let chunk_state = ChunkState {
-                chunk: Arc::clone(&chunk),
-                index: Some(Arc::default()),
-                live: 0,
-            };
+            let chunk_state = ChunkState::new(Arc::clone(&chunk), Some(Arc::default()));
             state.chunks.insert(chunk.number, chunk_state);
             state.plan = Plan { chunk, used };
             state.jobs.push_back(Job::MakeSpare);
             self.chores.notify_one();
         }
         Ok(())
+    }
+}
+
+/// The headers of a commit's batches.
+pub(super) struct Headers {
+    appends: Vec<BatchHeader>,
+    /// Per rewrite.
+    pub rewrites: Vec<Vec<BatchHeader>>,
+}
+
+impl Headers {
+    fn of(commit: &Commit) -> Result<Self, BatchError> {
+        let appends = commit.appends.iter().map(|append| parse(&append.batch));
+        Ok(Self {
+            appends: appends.collect::<Result<_, _>>()?,
+            rewrites: rewrite::check_all(&commit.rewrites)?,
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &BatchHeader> {
+        self.appends.iter().chain(self.rewrites.iter().flatten())
+    }
+
+    fn batch_bytes(&self) -> usize {
+        self.all().map(|header| header.bytes).sum()
+    }
+
+    /// Lines of the commit's table.
+    fn entries(&self, commit: &Commit) -> usize {
+        let placed: usize = self.rewrites.iter().map(|headers| 1 + headers.len()).sum();
+        commit.appends.len() + placed + commit.trims.len() + commit.drops.len()
+    }
+
+    /// The batches in the order of the table. A batch never brings more than its header says, so that the parts add up.
+    fn batches(&self, commit: &Commit) -> impl Iterator<Item = Bytes> {
+        let appends = commit.appends.iter().map(|append| &append.batch);
+        let placed = commit.rewrites.iter().flat_map(|rewrite| &rewrite.batches);
+        let batches = appends.chain(placed).zip(self.all());
+        batches.map(|(batch, header)| batch.slice(..header.bytes))
     }
 }
 
@@ -162,31 +186,41 @@ impl State {
             .iter()
             .map(|append| per_batch(&append.partition))
             .sum();
-        bytes + FRAME_HEADER_BYTES + FRAME_ALIGN + in_footer
+        let rewritten: usize = commit
+            .rewrites
+            .iter()
+            .map(|rewrite| footer::LINE_BYTES + rewrite.batches.len() * footer::ENTRY_BYTES)
+            .sum();
+        bytes + FRAME_HEADER_BYTES + FRAME_ALIGN + in_footer + rewritten
     }
 
     fn enqueue(
         &mut self,
         commit: &Commit,
-        headers: &[BatchHeader],
+        headers: &Headers,
+        mut rewrites: Vec<QueuedRewrite>,
         mut buffer: BytesMut,
         done: oneshot::Sender<Result<(), WriteFailure>>,
     ) -> Vec<Offset> {
-        let entry_count = commit.appends.len() + commit.trims.len() + commit.drops.len();
-        let mut at = COMMIT_HEADER_BYTES + entry_count * ENTRY_BYTES;
+        let mut at = COMMIT_HEADER_BYTES + headers.entries(commit) * ENTRY_BYTES;
         let mut appends = Vec::with_capacity(commit.appends.len());
-        for (append, header) in commit.appends.iter().zip(headers) {
+        for (append, header) in commit.appends.iter().zip(&headers.appends) {
             let queued = self.place_batch(append.partition, header, at);
             place(&mut buffer[at..], queued.meta.base_offset, LEADER_EPOCH);
             at += header.bytes;
             appends.push(queued);
+        }
+        for queued in rewrites.iter_mut().flat_map(|rewrite| &mut rewrite.batches) {
+            place(&mut buffer[at..], queued.meta.base_offset, LEADER_EPOCH);
+            queued.at = at;
+            at += queued.meta.bytes as usize;
         }
         let trims: Vec<_> = commit
             .trims
             .iter()
             .filter_map(|trim| self.place_trim(trim))
             .collect();
-        let entries = table(commit, &appends);
+        let entries = table(commit, &appends, &rewrites);
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         finish_commit(&mut buffer, sequence, &entries);
@@ -213,16 +247,18 @@ impl State {
             appends,
             trims,
             drops,
+            rewrites,
             done,
         });
         base_offsets
     }
 
     fn place_batch(&mut self, id: PartitionId, header: &BatchHeader, at: usize) -> QueuedAppend {
-        let lives = &mut self.lives;
+        let (lives, generations) = (&mut self.lives, &mut self.generations);
         let partition = self.partitions.entry(id).or_insert_with(|| {
             *lives += 1;
-            Partition::new(*lives)
+            *generations += 1;
+            Partition::new(*lives, *generations)
         });
         let base_offset = partition.submitted_end;
         let meta = BatchMeta::from(&BatchHeader {
@@ -250,7 +286,7 @@ impl State {
         Some((*id, partition.life, (*start).min(partition.submitted_end)))
     }
 
-    fn push_tail(&mut self, queued: &QueuedAppend, commit: &bytes::Bytes) {
+    fn push_tail(&mut self, queued: &QueuedAppend, commit: &Bytes) {
         if let Some(partition) = self.partitions.get_mut(&queued.partition) {
             let bytes = commit.slice(queued.at..queued.at + queued.meta.bytes as usize);
             partition.tail.push_back(TailBatch {
@@ -263,25 +299,25 @@ impl State {
 }
 
 /// The commit's table in the order in which it takes effect.
-fn table(commit: &Commit, appends: &[QueuedAppend]) -> Vec<Entry> {
+fn table(commit: &Commit, appends: &[QueuedAppend], rewrites: &[QueuedRewrite]) -> Vec<Entry> {
     let append = |queued: &QueuedAppend| Entry::Append {
         partition: queued.partition,
         base_offset: queued.meta.base_offset,
         bytes: queued.meta.bytes,
         crc: queued.crc,
     };
-    let trim = |(partition, start): &(PartitionId, Offset)| Entry::Trim {
+    let trims = commit.trims.iter().map(|(partition, start)| Entry::Trim {
         partition: *partition,
         start: *start,
-    };
-    let drop = |partition: &PartitionId| Entry::Drop {
+    });
+    let drops = commit.drops.iter().map(|partition| Entry::Drop {
         partition: *partition,
-    };
-    let trims = commit.trims.iter().map(trim);
-    appends
-        .iter()
-        .map(append)
+    });
+    let appended = appends.iter().map(append);
+    let rewritten = rewrites.iter().flat_map(QueuedRewrite::entries);
+    appended
+        .chain(rewritten)
         .chain(trims)
-        .chain(commit.drops.iter().map(drop))
+        .chain(drops)
         .collect()
 }

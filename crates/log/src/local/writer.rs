@@ -12,10 +12,11 @@ use headwater_base::PartitionId;
 use super::chunk::Chunk;
 use super::footer::Full;
 use super::frame::{Entry, FRAME_ALIGN, FRAME_HEADER_BYTES, frame_header};
-use super::index::IndexEntry;
+use super::index::{ChunkIndex, IndexEntry, RewriteGroup, Slice};
 use super::keeper::Job;
 use super::ledger::Ledger;
-use super::state::{ChunkState, Queued, QueuedAppend, Shared, State};
+use super::partition::Change;
+use super::state::{ChunkState, Queued, QueuedAppend, QueuedRewrite, Shared, State};
 use super::turn::Turn;
 use crate::api::{Bound, WriteFailure};
 use crate::watch::Event;
@@ -208,20 +209,11 @@ impl Writer {
         commits.iter().for_each(|commit| self.fold(commit));
         {
             let mut state = self.shared.state.lock();
-            let released = state
-                .chunks
-                .values()
-                .filter(|chunk| chunk.live == 0)
-                .count();
             for commit in commits {
                 grown.extend(commit.appends.iter().map(|append| append.partition));
-                changed.extend(
-                    commit
-                        .trims
-                        .iter()
-                        .map(|trim| trim.0)
-                        .chain(commit.drops.iter().map(|drop| drop.0)),
-                );
+                let trimmed = commit.trims.iter().map(|trim| trim.0);
+                let dropped = commit.drops.iter().map(|drop| drop.0);
+                changed.extend(trimmed.chain(dropped));
                 let bytes = commit.bytes.len();
                 tell.push(state.settle(
                     self.chunk.number,
@@ -231,13 +223,7 @@ impl Writer {
                 ));
                 at += bytes;
             }
-            if state
-                .chunks
-                .values()
-                .filter(|chunk| chunk.live == 0)
-                .count()
-                != released
-            {
+            if std::mem::take(&mut state.released) {
                 state.jobs.push_back(Job::RemoveDead);
                 self.shared.chores.notify_one();
             }
@@ -284,7 +270,9 @@ impl Writer {
                 0,
             )
         });
-        for (entry, last_offset) in appends.chain(trims).chain(drops) {
+        let rewrites = commit.rewrites.iter().flat_map(QueuedRewrite::entries);
+        let rewrites = rewrites.map(|entry| (entry, 0));
+        for (entry, last_offset) in appends.chain(rewrites).chain(trims).chain(drops) {
             let folded = self.ledger.apply(chunk, &entry, last_offset);
             debug_assert!(folded.is_ok(), "offsets are assigned in order: {folded:?}");
         }
@@ -344,58 +332,87 @@ impl State {
     /// What a durable commit changes in memory; gives whom to tell.
     fn settle(&mut self, chunk: u64, at: usize, commit: Queued, cache_bytes_max: usize) -> Done {
         self.queued_bytes -= commit.bytes.len();
-        self.index(chunk, at, &commit.appends);
         for append in &commit.appends {
-            let found = self
-                .partitions
-                .get_mut(&append.partition)
-                .filter(|found| found.life == append.life);
-            let began_slice = found.is_some_and(|partition| partition.durable(chunk, &append.meta));
-            if began_slice && let Some(state) = self.chunks.get_mut(&chunk) {
-                state.live += 1;
+            let skipped = self.index(chunk, at, append);
+            let found = self.partitions.get_mut(&append.partition);
+            if let Some(found) = found.filter(|found| found.life == append.life) {
+                let change = found.durable(chunk, &append.meta, skipped);
+                self.account(&[change]);
             }
         }
+        for rewrite in &commit.rewrites {
+            self.settle_rewrite(chunk, at, rewrite);
+        }
         for (id, life, start) in &commit.trims {
-            let found = self
-                .partitions
-                .get_mut(id)
-                .filter(|found| found.life == *life);
-            let released = found.map_or_else(Vec::new, |partition| partition.trim(*start));
-            self.release(released.into_iter());
+            let found = self.partitions.get_mut(id);
+            let found = found.filter(|found| found.life == *life);
+            let changes = found.map_or_else(Vec::new, |partition| partition.trim(*start));
+            self.account(&changes);
         }
         for (id, dropped) in commit.drops {
-            let slices = dropped
-                .map(|partition| partition.slices)
-                .unwrap_or_default();
-            self.release(slices.iter().map(|slice| slice.chunk));
+            let slices = dropped.map(|partition| partition.slices);
+            let slices = slices.iter().flatten();
+            let changes: Vec<Change> = slices.map(Change::lost).collect();
+            self.account(&changes);
             if let Some(index) = self.open_index(chunk) {
                 index.remove(&id);
             }
         }
-        let batches = commit
-            .appends
-            .iter()
-            .map(|append| (append.partition, append.life))
-            .collect();
-        self.cache_commit(commit.bytes.len(), batches, cache_bytes_max);
+        let cached = |append: &QueuedAppend| {
+            let last = append.meta.last_offset;
+            (append.partition, append.life, last)
+        };
+        let batches: Vec<_> = commit.appends.iter().map(cached).collect();
+        if !batches.is_empty() {
+            self.cache_commit(commit.bytes.len(), batches, cache_bytes_max);
+        }
         commit.done
     }
 
-    fn index(&mut self, chunk: u64, at: usize, appends: &[QueuedAppend]) {
-        if let Some(index) = self.open_index(chunk) {
-            for append in appends {
-                let position = (at + append.at) as u32;
-                index.entry(append.partition).or_default().push(IndexEntry {
-                    meta: append.meta,
-                    position,
-                });
-            }
-        }
+    /// Gives the bytes of the partition that had been appended to the chunk before.
+    fn index(&mut self, chunk: u64, at: usize, append: &QueuedAppend) -> u32 {
+        let Some(index) = self.open_index(chunk) else {
+            return 0;
+        };
+        let groups = index.entry(append.partition).or_default();
+        let before = groups.appended_bytes;
+        groups.append(append.placed(at));
+        before
+    }
+
+    /// The slice of what a rewrite has put in its range.
+    pub fn index_rewrite(
+        &mut self,
+        chunk: u64,
+        at: usize,
+        rewrite: &QueuedRewrite,
+    ) -> Option<Slice> {
+        let groups = self
+            .open_index(chunk)?
+            .entry(rewrite.partition)
+            .or_default();
+        let (from, to) = (rewrite.from, rewrite.to);
+        let batches = rewrite.batches.iter();
+        let entries: Vec<IndexEntry> = batches.map(|batch| batch.placed(at)).collect();
+        let group = groups.rewrites.len() as u32 + 1;
+        let slice = Slice::rewritten(chunk, group, (from, to), &entries);
+        groups.rewrites.push(RewriteGroup { from, to, entries });
+        Some(slice)
     }
 
     /// The index of the chunk being written, which nobody shares before it is rolled.
-    fn open_index(&mut self, chunk: u64) -> Option<&mut super::index::ChunkIndex> {
+    fn open_index(&mut self, chunk: u64) -> Option<&mut ChunkIndex> {
         let found: &mut ChunkState = self.chunks.get_mut(&chunk)?;
         found.index.as_mut().map(Arc::make_mut)
+    }
+}
+
+impl QueuedAppend {
+    /// Its index entry when the commit lies at this place of the chunk.
+    fn placed(&self, at: usize) -> IndexEntry {
+        IndexEntry {
+            meta: self.meta,
+            position: (at + self.at) as u32,
+        }
     }
 }

@@ -8,13 +8,11 @@ use crate::{Append, wait};
 #[test]
 fn conformance_with_one_shard() {
     conformance::run(&|| MemoryLog::new(1));
-    conformance::run_rewrites(&|| MemoryLog::new(1));
 }
 
 #[test]
 fn conformance_with_four_shards() {
     conformance::run(&|| MemoryLog::new(4));
-    conformance::run_rewrites(&|| MemoryLog::new(4));
 }
 
 #[test]

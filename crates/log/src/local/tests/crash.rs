@@ -8,10 +8,10 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use headwater_base::{Offset, PartitionId};
 use headwater_record::fuzz::Mutator;
-use headwater_record::{BatchBuilder, Codec, records};
+use headwater_record::{BatchBuilder, Codec, records, with_place};
 
 use super::basics::small;
-use crate::api::{Append, Bound, Commit, Durable, Log, SubmitError};
+use crate::api::{Append, Bound, Commit, Durable, Log, Rewrite, SubmitError};
 use crate::conformance::partition;
 use crate::local::disk::FaultDisk;
 use crate::local::disk::fault::Survives;
@@ -27,14 +27,14 @@ struct Sent {
 
 /// The model of one partition after some number of commits.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Model {
-    /// Base offset of each batch and the commit that wrote it.
-    batches: Vec<(Offset, u64)>,
+pub(super) struct Model {
+    /// First and last offset of each batch and the commit that wrote it.
+    batches: Vec<(Offset, Offset, u64)>,
     start: Offset,
     end: Offset,
 }
 
-type Models = HashMap<PartitionId, Model>;
+pub(super) type Models = HashMap<PartitionId, Model>;
 
 /// A batch that says which commit it belongs to; its records number 1 to 4.
 fn marked(rng: &mut Mutator, commit: u64) -> (Bytes, i64) {
@@ -50,13 +50,14 @@ fn marked(rng: &mut Mutator, commit: u64) -> (Bytes, i64) {
     (builder.build(), count as i64)
 }
 
-fn random_commit(rng: &mut Mutator, number: u64, models: &mut Models) -> Commit {
+pub(super) fn random_commit(rng: &mut Mutator, number: u64, models: &mut Models) -> Commit {
     let mut commit = Commit::default();
     for _ in 0..1 + rng.below(4) {
         let id = partition(rng.below(PARTITIONS.into()) as u8);
         let (batch, count) = marked(rng, number);
         let model = models.entry(id).or_default();
-        model.batches.push((model.end, number));
+        let last = model.end + count - 1;
+        model.batches.push((model.end, last, number));
         model.end += count;
         commit.appends.push(Append {
             partition: id,
@@ -79,6 +80,47 @@ fn random_commit(rng: &mut Mutator, number: u64, models: &mut Models) -> Commit 
     commit
 }
 
+/// Replaces some neighbouring batches of a partition of which everything is durable: drops some, makes others anew.
+pub(super) fn random_rewrite(
+    rng: &mut Mutator,
+    number: u64,
+    models: &mut Models,
+    log: &LocalLog,
+) -> Option<Rewrite> {
+    let id = partition(rng.below(PARTITIONS.into()) as u8);
+    let model = models.get_mut(&id)?;
+    let visible = model
+        .batches
+        .iter()
+        .position(|batch| batch.1 >= model.start)?;
+    let first = visible + rng.below(model.batches.len() - visible);
+    let count = 1 + rng.below((model.batches.len() - first).min(8));
+    let next = model
+        .batches
+        .get(first + count)
+        .map_or(model.end, |batch| batch.0);
+    let replaced: Vec<_> = model.batches.drain(first..first + count).collect();
+    let (mut batches, mut at) = (Vec::new(), first);
+    for (base, last, _) in &replaced {
+        if rng.below(2) == 0 {
+            let mut builder = BatchBuilder::new(Codec::None);
+            builder.push(number as i64, None, Some(&vec![1; rng.below(700)]));
+            batches.push(with_place(builder.build(), *last, 0));
+            model.batches.insert(at, (*last, *last, number));
+            at += 1;
+        }
+        assert!(base <= last);
+    }
+    Some(Rewrite {
+        partition: id,
+        from: replaced[0].0,
+        // With the gap behind them, or without.
+        to: [next, replaced[count - 1].1 + 1][rng.below(2)],
+        generation: log.state(id).generation,
+        batches,
+    })
+}
+
 /// The run of one log until the power goes: what was sent, and the models after every commit.
 struct Run {
     sent: Vec<Sent>,
@@ -98,7 +140,13 @@ impl Run {
         let until = Instant::now() + Duration::from_secs(20);
         while !disk.is_dead() && Instant::now() < until {
             let mut models = self.history[self.history.len() - 1].clone();
-            let commit = random_commit(rng, first + self.sent.len() as u64, &mut models);
+            let number = first + self.sent.len() as u64;
+            let mut rewrites = Vec::new();
+            if rng.below(4) == 0 && self.wait_all() {
+                rewrites.extend(random_rewrite(rng, number, &mut models, log));
+            }
+            let mut commit = random_commit(rng, number, &mut models);
+            commit.rewrites = rewrites;
             if !self.send(log, commit) {
                 break;
             }
@@ -111,7 +159,7 @@ impl Run {
     }
 
     /// False when the log takes nothing more.
-    fn send(&mut self, log: &LocalLog, commit: Commit) -> bool {
+    fn send(&mut self, log: &LocalLog, mut commit: Commit) -> bool {
         loop {
             match log.submit(commit.clone()) {
                 Ok(submitted) => {
@@ -122,8 +170,16 @@ impl Run {
                     return true;
                 }
                 Err(SubmitError::Busy { .. }) => std::thread::sleep(Duration::from_micros(50)),
+                // The keeper has moved something meanwhile: the batches are the same.
+                Err(SubmitError::Stale { .. }) => {
+                    for rewrite in &mut commit.rewrites {
+                        rewrite.generation = log.state(rewrite.partition).generation;
+                    }
+                }
                 // The keeper may have died before the writer: then there is no next chunk.
-                Err(SubmitError::Failed(_) | SubmitError::Full(_)) => return false,
+                Err(SubmitError::Failed(_) | SubmitError::Full(_) | SubmitError::Unreadable(_)) => {
+                    return false;
+                }
                 Err(other) => panic!("{other}"),
             }
         }
@@ -135,6 +191,12 @@ impl Run {
         {
             last.acked = crate::wait(durable).is_ok();
         }
+    }
+
+    /// False when the log has failed.
+    fn wait_all(&mut self) -> bool {
+        self.wait_last();
+        self.sent.last().is_none_or(|sent| sent.acked)
     }
 
     /// Commits up to this number must be there.
@@ -180,16 +242,16 @@ fn read_back(log: &LocalLog) -> Result<Models, String> {
                 records(batch)
                     .map_err(|e| e.to_string())?
                     .for_each(|r| drop(r.unwrap()));
-                model
-                    .batches
-                    .push((header.base_offset, header.max_timestamp as u64));
+                model.batches.push((
+                    header.base_offset,
+                    header.last_offset(),
+                    header.max_timestamp as u64,
+                ));
                 at = header.last_offset() + 1;
             }
             if out.batches.is_empty() {
-                return Err(format!(
-                    "{id} ends at {at} instead of {}",
-                    state.durable_end
-                ));
+                // A rewrite may have emptied the end; whether it should have, the model knows.
+                break;
             }
         }
         models.insert(id, model);
@@ -201,15 +263,8 @@ fn read_back(log: &LocalLog) -> Result<Models, String> {
 fn visible(models: &Models) -> Models {
     let cut = |(id, model): (&PartitionId, &Model)| {
         let mut model = model.clone();
-        let next = model
-            .batches
-            .iter()
-            .map(|b| b.0)
-            .skip(1)
-            .chain([model.end])
-            .collect::<Vec<_>>();
-        let mut ends = next.into_iter();
-        model.batches.retain(|_| ends.next().unwrap() > model.start);
+        let start = model.start;
+        model.batches.retain(|batch| batch.1 >= start);
         (*id, model)
     };
     models.iter().map(cut).collect()
@@ -298,8 +353,14 @@ fn the_last_commit_cut_at_every_byte() {
         let mut run = Run::new(Models::new());
         for number in 0..6 {
             let mut models = run.history[run.history.len() - 1].clone();
-            let commit = random_commit(&mut rng, number, &mut models);
+            let rewrite = match number {
+                5 => (0..50).find_map(|_| random_rewrite(&mut rng, number, &mut models, &log)),
+                _ => random_rewrite(&mut rng, number, &mut models, &log),
+            };
+            let mut commit = random_commit(&mut rng, number, &mut models);
+            commit.rewrites.extend(rewrite);
             if number == 5 {
+                assert_eq!(commit.rewrites.len(), 1, "another seed");
                 // The keeper is done by now; the next operation is the write, the one after it the sync.
                 disk.die_after(2);
             }

@@ -299,7 +299,7 @@ fn a_newer_format_is_refused_with_a_clear_sentence() {
             refused,
             OpenError::NewerFormat {
                 found: 7,
-                known: 1,
+                known: 2,
                 ..
             }
         ),

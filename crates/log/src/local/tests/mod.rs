@@ -5,4 +5,5 @@ mod basics;
 mod by_hand;
 mod crash;
 mod faults;
+mod format;
 mod recovery_fuzz;
