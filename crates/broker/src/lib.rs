@@ -16,6 +16,7 @@ mod counters;
 mod error;
 mod fetch;
 mod groups;
+mod holds;
 mod inspect;
 mod journal;
 mod list_offsets;
@@ -57,6 +58,7 @@ use cleaning::Cleaning;
 use committed::CommittedStore;
 use counters::Counters;
 use groups::Groups;
+use holds::Holds;
 use producer_table::{IdBlock, ProducerTable};
 
 /// The facade over the log. Everything in it can be rebuilt from the log.
@@ -72,6 +74,7 @@ pub struct Broker {
     groups: Groups,
     cleaning: Cleaning,
     counters: Counters,
+    holds: Holds,
     /// Bytes that fetch answers from the disk may still take.
     fetch_budget: Arc<Semaphore>,
 }
@@ -117,6 +120,7 @@ impl Broker {
             committed,
             cleaning,
             counters: Counters::default(),
+            holds: Holds::default(),
         };
         broker.name_cluster()?;
         broker.sweep(held);

@@ -153,6 +153,14 @@ impl StepLog for Broker {
         Ok((submitted.base_offsets, later))
     }
 
+    fn retain(&self, holder: &str, positions: Vec<(PartitionId, Offset)>) {
+        self.holds.set(holder, positions);
+    }
+
+    fn release_wanted(&self, holder: &str) -> bool {
+        self.holds.take_wanted(holder)
+    }
+
     fn register(
         &self,
         partitions: &[PartitionId],

@@ -101,6 +101,13 @@ pub trait StepLog: Send + Sync + 'static {
     /// Appends all of it or nothing. Offsets are final at once; the future resolves when it is durable.
     fn commit(&self, step: Step) -> Result<(Vec<Offset>, DurableStep), CommitError>;
 
+    /// Keeps records for `holder`: the log's own cleaning (retention, compaction) leaves alone what lies at or past each of
+    /// these offsets, until the holder names others; with none it lets go. To be said again after each start.
+    fn retain(&self, holder: &str, positions: Vec<(PartitionId, Offset)>);
+
+    /// Whether cleaning had to spare something for this holder. Told once each time.
+    fn release_wanted(&self, holder: &str) -> bool;
+
     /// Notifies `wake` when one of the partitions grows within `visibility`, until the returned guard is dropped.
     fn register(
         &self,

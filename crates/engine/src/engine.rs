@@ -195,6 +195,7 @@ impl Engine {
         self.run(plans).await;
         for pipeline in gone_pipelines {
             SnapshotDir::new(&self.inner.config.state_dir, &pipeline).remove();
+            self.inner.log.retain(&pipeline, Vec::new());
         }
         for topic in gone {
             if let Err(error) = self.inner.log.delete_topic(&topic).await {

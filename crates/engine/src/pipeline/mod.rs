@@ -1,5 +1,5 @@
 //! One pipeline: what it is (`plan`), what arrives (`input`, `decode`, `watermark`, `table`), its state and step (`core`, `flows`,
-//! `conditions`), what leaves (`output`, `dead`, `net`, `appends`), its two threads (`run` with `seed` and `housekeeping`, `publish`), and how it comes back (`record`,
+//! `conditions`), what leaves (`output`, `dead`, `net`, `appends`), its two threads (`run` with `seed`, `hold` and `housekeeping`, `publish`), and how it comes back (`record`,
 //! `snapshot`, `persist`, `recover`, `start`).
 
 pub mod appends;
@@ -9,6 +9,7 @@ pub mod dead;
 pub mod decode;
 pub mod figures;
 pub mod flows;
+pub mod hold;
 pub mod housekeeping;
 pub mod input;
 pub mod net;

@@ -12,6 +12,7 @@ use headwater_connect::{CommitError, Step, StepLog, Visibility};
 
 use super::appends::Appends;
 use super::core::{Core, StepFailure, StepOutput};
+use super::hold::Anchor;
 use super::input::{self, Partition, Slot, Taken};
 use super::output::{self, SharedTopics, StepStamp};
 use super::persist;
@@ -47,8 +48,12 @@ pub struct Runner {
 
 /// What the runner remembers for its own purposes; nothing of it decides results.
 pub struct Bookkeeping {
-    /// Step records with positions: (step, offset in the step topic).
-    pub anchors: VecDeque<(u64, Offset)>,
+    /// Where a replay can begin, oldest first; the snapshots that are kept need none before the first.
+    pub anchors: VecDeque<Anchor>,
+    /// What is held of the input is what an anchor needs, no longer what the start found.
+    pub input_released: bool,
+    /// The log's cleaning waits for a snapshot.
+    pub snapshot_asked: bool,
     pub trimmed_to: Offset,
     pub bytes_since_snapshot: u64,
     pub steps_since_snapshot: u64,
@@ -65,6 +70,8 @@ impl Default for Bookkeeping {
     fn default() -> Self {
         Self {
             anchors: VecDeque::new(),
+            input_released: false,
+            snapshot_asked: false,
             trimmed_to: 0,
             bytes_since_snapshot: 0,
             steps_since_snapshot: 0,
@@ -99,7 +106,9 @@ impl Runner {
             let idle = self.idle(now_ms);
             let ended = self.end_reached();
             let caught_up = self.caught_up_now();
-            if !taken.is_empty() || ended || caught_up || self.idle_matters(&idle) {
+            self.let_go_of_input();
+            let wanted = self.snapshot_wanted();
+            if !taken.is_empty() || ended || caught_up || wanted || self.idle_matters(&idle) {
                 self.step(now_ms, idle, ended, taken)?;
             } else {
                 let pause = self.pause(now_ms);
@@ -284,8 +293,12 @@ impl Runner {
 
     fn note_commit(&mut self, record: &StepRecord, ends: &[(PartitionId, Offset)]) {
         let own = ends.iter().find(|(partition, _)| *partition == self.steps);
-        if let (Some(_), Some((_, end))) = (&record.positions, own) {
-            self.book.anchors.push_back((record.step, end - 1));
+        if let (Some(positions), Some((_, end))) = (&record.positions, own) {
+            self.book.anchors.push_back(Anchor {
+                step: record.step,
+                offset: end - 1,
+                positions: positions.clone(),
+            });
         }
     }
 
@@ -334,7 +347,8 @@ impl Runner {
         let least = policy
             .input_bytes_min
             .max((last as f64 * policy.growth) as u64);
-        self.book.bytes_since_snapshot >= least
+        self.book.snapshot_asked
+            || self.book.bytes_since_snapshot >= least
             || self.book.steps_since_snapshot >= policy.steps_max
     }
 
@@ -346,6 +360,7 @@ impl Runner {
     fn snapshot(&mut self) -> Result<(), StepFailure> {
         self.book.bytes_since_snapshot = 0;
         self.book.steps_since_snapshot = 0;
+        self.book.snapshot_asked = false;
         let id = SnapshotId {
             generation: self.core.generation,
             step: self.core.step,
@@ -360,15 +375,12 @@ impl Runner {
     fn trims(&mut self) -> Vec<(PartitionId, Offset)> {
         let mut trims = Vec::new();
         let step = self.shared.trim_step.load(Ordering::Acquire);
-        while self.book.anchors.len() > 1 && self.book.anchors[1].0 <= step {
-            self.book.anchors.pop_front();
-        }
-        if let Some((anchor, offset)) = self.book.anchors.front()
-            && *anchor <= step
-            && *offset > self.book.trimmed_to
+        if let Some(anchor) = self.book.anchors.front()
+            && anchor.step <= step
+            && anchor.offset > self.book.trimmed_to
         {
-            self.book.trimmed_to = *offset;
-            trims.push((self.steps, *offset));
+            self.book.trimmed_to = anchor.offset;
+            trims.push((self.steps, anchor.offset));
         }
         let late = self.topics.late_rows.partition(0);
         let (start, end) = self.log.extent(late);

@@ -15,6 +15,7 @@ use headwater_views::ViewStore;
 
 use super::core::{Core, Counters, FlowState, InputState, StepFailure};
 use super::decode::InputDecoder;
+use super::hold::{self, Anchor};
 use super::input::Partition;
 use super::output::SharedTopics;
 use super::plan::{FlowPlan, InputDef, InputPlan, OutputKind, PipelinePlan};
@@ -155,27 +156,26 @@ fn recovered(
         (next, before) => {
             let genesis = next.unwrap_or_default();
             let generation = before.map_or(1, |history| history.generation + 1);
-            anchors.push((
-                0,
-                recover::begin(
-                    log.as_ref(),
-                    around.steps,
-                    (generation, &genesis),
-                    now_ms,
-                    shared,
-                )?,
-            ));
+            let begun = recover::begin(
+                log.as_ref(),
+                around.steps,
+                (generation, &genesis),
+                now_ms,
+                shared,
+            )?;
+            anchors.push(Anchor {
+                step: 0,
+                offset: begun,
+                positions: genesis.base.clone(),
+            });
             (generation, genesis, Vec::new(), true)
         }
     };
     core.generation = generation;
     place(&mut core, &genesis.base);
-    anchors.extend(
-        steps
-            .iter()
-            .filter(|(_, s)| s.positions.is_some())
-            .map(|(offset, s)| (s.step, *offset)),
-    );
+    anchors.extend(Anchor::of(&steps));
+    let needed = hold::first_needed(&genesis, &steps, whole);
+    log.retain(&plan.name, hold::places(&plan, &needed));
     let mut runner = Runner {
         core,
         log,

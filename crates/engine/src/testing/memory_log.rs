@@ -3,7 +3,7 @@
 //! A commit is durable at once, or (after [`MemoryStepLog::hold`]) only when [`MemoryStepLog::sync`] is called: what was not synced is
 //! what a crash may take away.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -31,6 +31,8 @@ struct State {
     held: bool,
     refuse: Option<String>,
     watchers: Vec<Weak<Watcher>>,
+    retained: HashMap<String, Vec<(PartitionId, Offset)>>,
+    asked: HashSet<String>,
 }
 
 #[derive(Default)]
@@ -75,6 +77,17 @@ impl MemoryStepLog {
         let mut state = self.state.lock();
         let count = state.history.len();
         state.sync(count);
+    }
+
+    /// What a pipeline may have to read again.
+    pub fn retained(&self, holder: &str) -> Vec<(PartitionId, Offset)> {
+        let state = self.state.lock();
+        state.retained.get(holder).cloned().unwrap_or_default()
+    }
+
+    /// Asks a pipeline to let go of input, as cleaning does that it is in the way of.
+    pub fn want_release(&self, holder: &str) {
+        self.state.lock().asked.insert(holder.to_owned());
     }
 
     /// Refuses commits with this reason, as a full disk does, until told `None`.
@@ -309,6 +322,15 @@ impl StepLog for MemoryStepLog {
                 .map_err(|_| CommitError::Failed("the log crashed".to_owned()))
         };
         Ok((offsets, Box::pin(durable)))
+    }
+
+    fn retain(&self, holder: &str, positions: Vec<(PartitionId, Offset)>) {
+        let mut state = self.state.lock();
+        state.retained.insert(holder.to_owned(), positions);
+    }
+
+    fn release_wanted(&self, holder: &str) -> bool {
+        self.state.lock().asked.remove(holder)
     }
 
     fn register(

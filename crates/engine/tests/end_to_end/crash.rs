@@ -202,3 +202,52 @@ async fn in_the_middle_of_seeding_a_sink() {
     assert!(halves > 0, "it took one step only");
     node.engine.stop().await;
 }
+
+/// Retention may take what no replay needs, and no more: asked for, a snapshot is taken and input let go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn input_is_kept_for_a_replay_and_let_go_when_cleaning_asks() {
+    let all = inputs(300, 50);
+    let dir = tempfile::tempdir().unwrap();
+    let configured = eager(dir.path(), 50, u64::MAX);
+    let node = Node::on(MemoryStepLog::new(), dir, configured, None).await;
+    node.apply().await;
+    produce(&node.log, &all[..100]).await;
+    settled(&node).await;
+    let retained = node.log.retained("shop");
+    assert!(!retained.is_empty() && retained.iter().all(|(_, offset)| *offset == 0));
+    // Two snapshots are kept, so that it takes two for the first input to go.
+    for piece in all[100..].chunks(50) {
+        node.log.want_release("shop");
+        produce(&node.log, piece).await;
+        settled(&node).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let trims = node.log.retained("shop");
+    assert!(trims.iter().any(|(_, offset)| *offset > 0), "{trims:?}");
+    let cleaning = Step {
+        trims,
+        ..Step::default()
+    };
+    node.log.commit(cleaning).unwrap().1.await.unwrap();
+    let before = views(&node).await;
+    let (log, state) = (node.log.crash(0), copied(node.dir.path()));
+    node.engine.stop().await;
+    let configured = eager(state.path(), 50, u64::MAX);
+    let node = Node::on(log, state, configured, None).await;
+    settled(&node).await;
+    assert_eq!(views(&node).await, before);
+    node.engine.stop().await;
+}
+
+/// Everything that came in is in the views, which stay open.
+async fn settled(node: &Node) {
+    node.rows("SELECT count(*) FROM big_orders").await;
+}
+
+async fn views(node: &Node) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for view in ["big_orders", "per_minute", "joined", "by_country"] {
+        all.push(node.rows(&format!("SELECT * FROM {view}")).await);
+    }
+    all
+}
