@@ -30,7 +30,7 @@ pub use header::{
 pub use partitioner::{murmur2, partition_for_key};
 pub use recompress::recompress;
 pub use records::{Header, Record, RecordRef, Records, records};
-pub use rewrite::{place, with_log_append_time, with_max_timestamp, with_place};
+pub use rewrite::{place, restamped, with_log_append_time, with_max_timestamp, with_place};
 pub use validate::{Batches, Walked, batches, split, validate, verify_records, walk_records};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Changing a batch's header in place of decoding it.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::error::BatchError;
 use crate::header::{ATTR_LOG_APPEND_TIME, BatchHeader, CRC_FROM};
@@ -45,4 +45,27 @@ fn edit(batch: Bytes, change: impl FnOnce(&mut [u8])) -> Bytes {
         .unwrap_or_else(|shared| shared[..].into());
     change(&mut owned);
     owned.freeze()
+}
+
+/// A copy of a batch with another producer (id, epoch, first sequence), and with its times moved so that it begins at
+/// `base_timestamp`; the CRC is computed anew. For whoever sends the same records many times.
+///
+/// # Errors
+/// The bytes are not a batch.
+pub fn restamped(
+    batch: &[u8],
+    (id, epoch, sequence): (i64, i16, i32),
+    base_timestamp: i64,
+) -> Result<Bytes, BatchError> {
+    let header = BatchHeader::parse(batch)?;
+    let span = header.max_timestamp.wrapping_sub(header.base_timestamp);
+    let mut bytes = BytesMut::from(batch);
+    bytes[27..35].copy_from_slice(&base_timestamp.to_be_bytes());
+    bytes[35..43].copy_from_slice(&base_timestamp.wrapping_add(span).to_be_bytes());
+    bytes[43..51].copy_from_slice(&id.to_be_bytes());
+    bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
+    bytes[53..57].copy_from_slice(&sequence.to_be_bytes());
+    let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    Ok(bytes.freeze())
 }

@@ -1,6 +1,7 @@
 //! The commands of the client side: what they take, and the way from arguments to an exit code.
 
 pub mod apply;
+pub mod bench;
 pub mod consume;
 pub mod group;
 pub mod produce;
@@ -27,6 +28,8 @@ pub enum Command {
     Consume(consume::ConsumeArgs),
     /// List, describe, delete and reset consumer groups
     Group(group::GroupArgs),
+    /// Measure how fast a broker is: any that speaks Kafka's protocol
+    Bench(bench::BenchArgs),
 }
 
 impl Command {
@@ -39,6 +42,7 @@ impl Command {
             Self::Produce(args) => produce::run(args).await,
             Self::Consume(args) => consume::run(args).await,
             Self::Group(args) => group::run(args).await,
+            Self::Bench(args) => bench::run(args).await,
         };
         match outcome {
             Ok(()) => 0,

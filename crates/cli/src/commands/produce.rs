@@ -45,7 +45,7 @@ pub struct ProduceArgs {
     pub output: Format,
 }
 
-fn acks(text: &str) -> Result<Acks, String> {
+pub(super) fn acks(text: &str) -> Result<Acks, String> {
     match text {
         "all" | "-1" => Ok(Acks::All),
         "1" => Ok(Acks::Leader),
@@ -54,7 +54,7 @@ fn acks(text: &str) -> Result<Acks, String> {
     }
 }
 
-fn codec(text: &str) -> Result<Codec, String> {
+pub(super) fn codec(text: &str) -> Result<Codec, String> {
     Codec::from_name(text).ok_or_else(|| "it is none, gzip, snappy, lz4 or zstd".to_owned())
 }
 

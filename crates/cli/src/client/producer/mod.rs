@@ -40,12 +40,22 @@ pub enum Acks {
 }
 
 impl Acks {
-    pub(super) const fn code(self) -> i16 {
+    pub(crate) const fn code(self) -> i16 {
         match self {
             Self::All => -1,
             Self::Leader => 1,
             Self::None => 0,
         }
+    }
+}
+
+impl std::fmt::Display for Acks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::Leader => "1",
+            Self::None => "0",
+        })
     }
 }
 
