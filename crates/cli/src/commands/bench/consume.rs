@@ -108,7 +108,11 @@ impl Reader {
         for index in &share.partitions {
             let leader = target.partitions.iter().find(|known| known.index == *index);
             let leader = leader.map_or(-1, |known| known.leader);
-            let at = |start| target.client.offset_of(&target.topic, *index, leader, start);
+            let at = |start| {
+                target
+                    .client
+                    .offset_of(&target.topic, *index, leader, start)
+            };
             let (start, end) = (at(Start::Earliest).await?, at(Start::Latest).await?);
             places.push(Place {
                 partition: *index,
@@ -167,7 +171,10 @@ impl Reader {
             Some(_) if self.places.iter().all(|place| place.start >= place.end) => {
                 return Ok(None);
             }
-            Some(_) if all_read => self.places.iter_mut().for_each(|place| place.next = place.start),
+            Some(_) if all_read => self
+                .places
+                .iter_mut()
+                .for_each(|place| place.next = place.start),
             _ => {}
         }
         let wanted = self.places.iter().filter(|place| place.next < place.end);
@@ -195,20 +202,31 @@ impl Reader {
         if !self.places.is_empty() {
             self.places.rotate_left(1);
         }
-        Ok(Some((asked, self.share.connection.enqueue(&request).await?)))
+        Ok(Some((
+            asked,
+            self.share.connection.enqueue(&request).await?,
+        )))
     }
 
     /// Moves on behind what came; gives the batches with the offsets from which their records count.
     fn advance(&mut self, response: FetchResponseData) -> Result<Vec<(i64, Bytes)>, CliError> {
         ClientError::check("fetch", response.error_code)?;
         let mut batches = Vec::new();
-        for data in response.responses.into_iter().flat_map(|topic| topic.partitions) {
+        for data in response
+            .responses
+            .into_iter()
+            .flat_map(|topic| topic.partitions)
+        {
             let index = data.partition_index;
             ClientError::check(format!("fetch of partition {index}"), data.error_code)?;
-            let found = self.places.iter_mut().find(|place| place.partition == index);
+            let found = self
+                .places
+                .iter_mut()
+                .find(|place| place.partition == index);
             let Some(place) = found else { continue };
             for batch in split(data.records.unwrap_or_default()) {
-                let (header, bytes) = batch.map_err(|error| unreadable(&self.topic, index, &error))?;
+                let (header, bytes) =
+                    batch.map_err(|error| unreadable(&self.topic, index, &error))?;
                 if !header.is_control() {
                     batches.push((place.next, bytes));
                 }

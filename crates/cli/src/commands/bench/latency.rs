@@ -119,7 +119,10 @@ impl Sender<'_> {
     ) -> Result<Report, CliError> {
         let measure_from = self.start + self.args.warm_up;
         let until = measure_from + self.args.duration;
-        let every = self.args.rate.map(|rate| Duration::from_secs_f64(1.0 / rate as f64));
+        let every = self
+            .args
+            .rate
+            .map(|rate| Duration::from_secs_f64(1.0 / rate as f64));
         let mut due = Instant::now();
         let mut acks = FuturesUnordered::new();
         let mut heard = Instant::now();
@@ -202,7 +205,11 @@ impl Sender<'_> {
         answer: Result<headwater_wire::messages::ProduceResponseData, ClientError>,
         measure_from: Instant,
     ) -> Result<(), CliError> {
-        for one in answer?.responses.iter().flat_map(|topic| &topic.partition_responses) {
+        for one in answer?
+            .responses
+            .iter()
+            .flat_map(|topic| &topic.partition_responses)
+        {
             // A record that is not stored would be waited for in vain.
             ClientError::check("a record was refused", one.error_code)?;
         }
@@ -234,7 +241,10 @@ impl Sender<'_> {
         Report {
             benchmark: "latency",
             settings,
-            times: vec![("end_to_end", self.end_to_end), ("ack", self.tally.times.clone())],
+            times: vec![
+                ("end_to_end", self.end_to_end),
+                ("ack", self.tally.times.clone()),
+            ],
             tally: self.tally,
         }
     }
@@ -285,7 +295,11 @@ fn stamps(
 ) -> Result<Vec<u64>, CliError> {
     ClientError::check("fetch", response.error_code)?;
     let mut stamps = Vec::new();
-    for data in response.responses.into_iter().flat_map(|topic| topic.partitions) {
+    for data in response
+        .responses
+        .into_iter()
+        .flat_map(|topic| topic.partitions)
+    {
         let index = data.partition_index;
         ClientError::check(format!("fetch of partition {index}"), data.error_code)?;
         let unreadable = |error: headwater_record::BatchError| {
@@ -309,5 +323,8 @@ fn stamps(
 }
 
 fn number(value: &[u8], at: usize) -> Option<u64> {
-    value.get(at..)?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+    value
+        .get(at..)?
+        .first_chunk()
+        .map(|bytes| u64::from_be_bytes(*bytes))
 }

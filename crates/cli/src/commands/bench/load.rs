@@ -10,9 +10,38 @@ use headwater_record::{
 const RECORD_OVERHEAD_BYTES: usize = 20;
 /// What values are made of: text that compresses about as well as events in JSON do.
 const WORDS: [&str; 32] = [
-    "\"id\":", "\"user\":", "\"time\":", "\"amount\":", "\"place\":", "true", "false", "null", "{", "}", "[", "]",
-    ",", "red", "green", "blue", "north", "south", "river", "water", "head", "17", "42", "365", "1024", "3.14", "0",
-    "-1", "Ada", "Grace", "Linus", "Edsger",
+    "\"id\":",
+    "\"user\":",
+    "\"time\":",
+    "\"amount\":",
+    "\"place\":",
+    "true",
+    "false",
+    "null",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    "red",
+    "green",
+    "blue",
+    "north",
+    "south",
+    "river",
+    "water",
+    "head",
+    "17",
+    "42",
+    "365",
+    "1024",
+    "3.14",
+    "0",
+    "-1",
+    "Ada",
+    "Grace",
+    "Linus",
+    "Edsger",
 ];
 
 /// A batch that can be sent again and again.
@@ -104,10 +133,17 @@ mod tests {
             let batch = template.stamped(Some((7, 2)), 40, 1_234).unwrap();
             let header = validate(&batch).unwrap();
             assert_eq!(
-                (header.producer_id, header.producer_epoch, header.base_sequence),
+                (
+                    header.producer_id,
+                    header.producer_epoch,
+                    header.base_sequence
+                ),
                 (7, 2, 40)
             );
-            assert_eq!((header.base_timestamp, header.max_timestamp), (1_234, 1_234));
+            assert_eq!(
+                (header.base_timestamp, header.max_timestamp),
+                (1_234, 1_234)
+            );
             assert_eq!(header.record_count, template.records);
             let sizes: Vec<usize> = records(&batch)
                 .unwrap()
@@ -119,7 +155,9 @@ mod tests {
 
     #[test]
     fn without_an_identity_there_is_no_producer() {
-        let batch = Template::new(1, 16, Codec::None).stamped(None, 5, 0).unwrap();
+        let batch = Template::new(1, 16, Codec::None)
+            .stamped(None, 5, 0)
+            .unwrap();
         assert!(!validate(&batch).unwrap().has_producer());
     }
 

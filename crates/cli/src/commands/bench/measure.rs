@@ -218,7 +218,8 @@ impl Drop for Progress {
 async fn show(records: Arc<AtomicU64>, what: &'static str) {
     let bar = ProgressBar::new_spinner().with_message(what);
     bar.set_draw_target(ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}: {human_pos} records, {per_sec}")
+    if let Ok(style) =
+        ProgressStyle::with_template("{spinner} {msg}: {human_pos} records, {per_sec}")
     {
         bar.set_style(style);
     }
@@ -231,7 +232,6 @@ async fn show(records: Arc<AtomicU64>, what: &'static str) {
 }
 
 struct Cleared(ProgressBar);
-
 
 impl Drop for Cleared {
     fn drop(&mut self) {

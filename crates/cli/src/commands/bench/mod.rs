@@ -183,7 +183,11 @@ pub(super) async fn run(args: BenchArgs) -> Result<(), CliError> {
     let deleted = target.clean_up().await;
     match measured {
         Some(report) => report?.print(common.output)?,
-        None => return Err(CliError::Usage("ended before there was a result".to_owned())),
+        None => {
+            return Err(CliError::Usage(
+                "ended before there was a result".to_owned(),
+            ));
+        }
     }
     deleted
 }
@@ -203,7 +207,12 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        for (text, ms) in [("500ms", 500), ("10s", 10_000), ("3", 3_000), ("1.5m", 90_000)] {
+        for (text, ms) in [
+            ("500ms", 500),
+            ("10s", 10_000),
+            ("3", 3_000),
+            ("1.5m", 90_000),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
         for wrong in ["", "s", "10 s", "-1s", "5d", "1e400s"] {

@@ -96,7 +96,9 @@ pub(super) async fn load(
     let full = records_in(sending.batch_size as usize, value_bytes);
     let pace = plan.rate.map(|rate| {
         let mine = rate as f64 / hands;
-        let records = (mine * plan.linger.as_secs_f64()).round().clamp(1.0, full as f64);
+        let records = (mine * plan.linger.as_secs_f64())
+            .round()
+            .clamp(1.0, full as f64);
         (records as usize, Duration::from_secs_f64(records / mine))
     });
     let records = pace.map_or(full, |(records, _)| records);
@@ -294,9 +296,7 @@ impl Worker<'_> {
         let response = answer?;
         let topics = response.responses.iter();
         let codes = topics.flat_map(|topic| &topic.partition_responses);
-        let refused = codes
-            .map(|one| one.error_code)
-            .find(|code| *code != 0);
+        let refused = codes.map(|one| one.error_code).find(|code| *code != 0);
         let Some(code) = refused else {
             self.refused = 0;
             self.count(&sent, at);

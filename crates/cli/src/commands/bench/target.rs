@@ -119,7 +119,11 @@ fn own_name() -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    format!("headwater-bench-{:x}-{}", now.as_nanos(), std::process::id())
+    format!(
+        "headwater-bench-{:x}-{}",
+        now.as_nanos(),
+        std::process::id()
+    )
 }
 
 /// Deals the partitions of each leader to as many connections, none of them empty.
@@ -149,10 +153,7 @@ mod tests {
         let partition = |(index, leader)| Partition { index, leader };
         let all: Vec<Partition> = [(0, 1), (1, 2), (2, 1), (3, 1)].map(partition).to_vec();
         assert_eq!(deal(&all, 1), [(1, vec![0, 2, 3]), (2, vec![1])]);
-        assert_eq!(
-            deal(&all, 2),
-            [(1, vec![0, 3]), (1, vec![2]), (2, vec![1])]
-        );
+        assert_eq!(deal(&all, 2), [(1, vec![0, 3]), (1, vec![2]), (2, vec![1])]);
         assert_eq!(deal(&all, 64).len(), 4);
         assert!(deal(&[], 3).is_empty());
     }
