@@ -1,48 +1,63 @@
-//! Consumer groups: the home of `coord`'s state machines. Gives them the time, fresh ids and a timer each, and carries their
-//! answers to the clients that wait.
+//! Consumer groups: the home of `coord`'s state machines. Gives them the time, fresh ids, the topics and a timer each, writes down
+//! what has to survive a restart, and carries their answers to the clients that wait.
+//!
+//! Reading order: this file keeps the groups, [`hosted`] one of them, [`classic`] and [`consumer`] are what members ask,
+//! [`admin`], [`offsets`] and [`expiry`] the rest; [`journal`] writes, [`topics`] is how a group sees the topics.
 
 mod admin;
+mod classic;
 mod consumer;
+mod expiry;
+mod hosted;
+mod journal;
 mod offsets;
+mod topics;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
 use headwater_base::World;
-use headwater_coord::groups::{
-    Command, Group, GroupError, Heartbeat, Join, JoinFailure, Joined, Leave, LeaveOutcome, Limits,
-    Reply, State, Sync, Synced, Waiter, group_id_ok,
-};
+use headwater_coord::consumer_groups::{ConsumerGroup, Limits as ConsumerLimits};
+use headwater_coord::consumer_protocol::{Subscription, read_assignment};
+use headwater_coord::groups::{Group, Limits};
+use headwater_log::Log;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
 
-use crate::Broker;
+use crate::catalog::CatalogStore;
 use crate::config::BrokerConfig;
+use crate::error::OpenError;
+use hosted::Kind;
+pub(crate) use hosted::{Hosted, Shared};
+use journal::GroupJournal;
+use topics::Unasked;
 
-pub use admin::{GroupListing, GroupView};
-pub(crate) use consumer::{assigned_partitions, subscribed_topics};
-pub use offsets::{CommitItem, GroupOffsets};
+pub use admin::{ConsumerView, GroupListing, GroupPhase, GroupType, GroupView, MemberShare};
+pub use consumer::ConsumerRefusal;
+pub(crate) use admin::named;
+pub use offsets::{CommitItem, CommitMode, CommitRefusal, GroupOffsets, OffsetReader};
 
-/// All groups of this node. Groups without members and history are not kept.
+/// All groups of this node that somebody joined. Those that only have offsets are not here.
 pub(crate) struct Groups {
     world: World,
     limits: Limits,
-    all: Mutex<HashMap<String, Arc<Mutex<Hosted>>>>,
+    consumer_limits: ConsumerLimits,
+    catalog: Arc<CatalogStore>,
+    journal: GroupJournal,
+    all: Mutex<BTreeMap<String, Shared>>,
     waiters: AtomicU64,
-}
-
-/// One group and who waits for it.
-pub(crate) struct Hosted {
-    pub group: Group,
-    waiting: HashMap<Waiter, oneshot::Sender<Reply>>,
-    /// When the earliest timer that counts goes off (ms).
-    timer_ms: Option<i64>,
+    /// When offsets were last looked through for old ones (ms).
+    expired_ms: Mutex<i64>,
 }
 
 impl Groups {
-    pub fn new(world: World, config: &BrokerConfig) -> Self {
+    /// Rebuilds the groups from the log; their members' sessions begin now.
+    pub fn open(
+        log: Arc<dyn Log>,
+        world: World,
+        catalog: Arc<CatalogStore>,
+        config: &BrokerConfig,
+    ) -> Result<Arc<Self>, OpenError> {
         let limits = Limits {
             members_max: config.group_members_max,
             session_ms_min: config.session_timeout_ms_min,
@@ -50,19 +65,46 @@ impl Groups {
             initial_delay_ms: config.initial_rebalance_delay_ms,
             ..Limits::default()
         };
-        Self {
+        let consumer_limits = ConsumerLimits {
+            members_max: config.consumer_group_members_max,
+            session_ms: config.consumer_session_ms,
+            heartbeat_ms: config.consumer_heartbeat_ms,
+        };
+        let (journal, saved) = GroupJournal::open(log, world.clone())?;
+        let groups = Self {
+            expired_ms: Mutex::new(world.now_ms()),
             world,
             limits,
-            all: Mutex::new(HashMap::new()),
+            consumer_limits,
+            catalog,
+            journal,
+            all: Mutex::new(BTreeMap::new()),
             waiters: AtomicU64::new(0),
+        };
+        let now_ms = groups.world.now_ms();
+        let mut all = BTreeMap::new();
+        for (id, one) in saved {
+            let kind = match one {
+                journal::Saved::Classic(saved) => {
+                    Kind::Classic(Group::restored(groups.limits, saved, now_ms))
+                }
+                journal::Saved::Consumer(mut group) => {
+                    let view = groups.topics(Unasked);
+                    group.start_sessions(&view.context(groups.limits_of(&id), now_ms));
+                    Kind::Consumer(*group)
+                }
+            };
+            all.insert(id.clone(), Hosted::shared(id, kind));
         }
+        *groups.all.lock() = all;
+        Ok(Arc::new(groups))
     }
 
-    pub fn find(&self, id: &str) -> Option<Arc<Mutex<Hosted>>> {
+    pub fn find(&self, id: &str) -> Option<Shared> {
         self.all.lock().get(id).cloned()
     }
 
-    pub fn all(&self) -> Vec<(String, Arc<Mutex<Hosted>>)> {
+    pub fn all(&self) -> Vec<(String, Shared)> {
         self.all
             .lock()
             .iter()
@@ -70,174 +112,56 @@ impl Groups {
             .collect()
     }
 
-    pub fn remove(&self, id: &str) {
-        self.all.lock().remove(id);
-    }
-
-    fn find_or_make(&self, id: &str) -> Arc<Mutex<Hosted>> {
-        let make = || {
-            let group = Group::new(self.limits);
-            Arc::new(Mutex::new(Hosted {
-                group,
-                waiting: HashMap::new(),
-                timer_ms: None,
-            }))
-        };
-        Arc::clone(self.all.lock().entry(id.to_owned()).or_insert_with(make))
-    }
-
-    /// Puts a question to a group; `None` when the group was ended before it answered.
-    async fn ask(
-        &self,
-        hosted: &Arc<Mutex<Hosted>>,
-        command: impl FnOnce(Waiter) -> Command,
-    ) -> Option<Reply> {
-        let to = Waiter(self.waiters.fetch_add(1, Ordering::Relaxed));
-        let (send, receive) = oneshot::channel();
-        {
-            let mut guard = hosted.lock();
-            guard.waiting.insert(to, send);
-            guard.step(command(to), self.world.now_ms());
-            set_timer(hosted, &mut guard, &self.world);
+    fn find_or_make(&self, id: &str, kind: impl FnOnce(&Self) -> Kind) -> Shared {
+        let mut all = self.all.lock();
+        if let Some(hosted) = all.get(id) {
+            return Arc::clone(hosted);
         }
-        receive.await.ok()
+        let hosted = Hosted::shared(id.to_owned(), kind(self));
+        all.insert(id.to_owned(), Arc::clone(&hosted));
+        hosted
     }
 
-    /// Forgets a group in which nothing has happened.
+    fn new_classic(&self) -> Kind {
+        Kind::Classic(Group::new(self.limits))
+    }
+
+    fn new_consumer(&self) -> Kind {
+        Kind::Consumer(ConsumerGroup::new())
+    }
+
+    /// Forgets a group in which nothing has happened, or that has ended.
     fn tidy(&self, id: &str) {
         let mut all = self.all.lock();
-        let vacant = |hosted: &Arc<Mutex<Hosted>>| {
-            let hosted = hosted.lock();
-            hosted.group.is_vacant() || hosted.group.state() == State::Dead
+        let over = |hosted: &Shared| {
+            let mut hosted = hosted.lock();
+            hosted.gone |= hosted.kind.is_vacant();
+            hosted.gone
         };
-        if all.get(id).is_some_and(vacant) {
+        if all.get(id).is_some_and(over) {
             all.remove(id);
         }
     }
-}
 
-impl Hosted {
-    fn step(&mut self, command: Command, now_ms: i64) {
-        for answer in self.group.step(command, now_ms) {
-            if let Some(waiting) = self.waiting.remove(&answer.to) {
-                // A client that went away meanwhile is found out by its session timeout.
-                let _ = waiting.send(answer.reply);
-            }
-        }
+    /// The bounds of one group of the consumer protocol.
+    fn limits_of(&self, _id: &str) -> ConsumerLimits {
+        self.consumer_limits
     }
 }
 
-/// Sees to it that the group is told of its next deadline. A timer that was overtaken by an earlier one does nothing.
-fn set_timer(hosted: &Arc<Mutex<Hosted>>, guard: &mut Hosted, world: &World) {
-    let Some(deadline_ms) = guard.group.next_deadline() else {
-        return;
-    };
-    if guard
-        .timer_ms
-        .is_some_and(|earlier_ms| earlier_ms <= deadline_ms)
-    {
-        return;
-    }
-    guard.timer_ms = Some(deadline_ms);
-    let (hosted, its_world) = (Arc::downgrade(hosted), world.clone());
-    world.spawn(async move {
-        let wait_ms = deadline_ms.saturating_sub(its_world.now_ms()).max(1);
-        tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())).await;
-        let Some(hosted) = hosted.upgrade() else {
-            return;
-        };
-        let mut guard = hosted.lock();
-        if guard.timer_ms == Some(deadline_ms) {
-            guard.timer_ms = None;
-            guard.step(Command::Tick, its_world.now_ms());
-            set_timer(&hosted, &mut guard, &its_world);
-        }
-    });
+/// The topics of a classic consumer's subscription, as far as it can be read.
+pub(crate) fn subscribed_topics(metadata: &[u8]) -> Vec<String> {
+    Subscription::read(metadata).topics
 }
 
-impl Broker {
-    /// Answers when the rebalance has ended. An empty `fresh_member_id` is filled in.
-    ///
-    /// # Errors
-    /// What the group says.
-    pub async fn join_group(&self, id: &str, mut join: Join) -> Result<Joined, JoinFailure> {
-        let refuse = |error| {
-            Err(JoinFailure {
-                error,
-                member_id: join.member_id.clone(),
-            })
-        };
-        if !group_id_ok(id) {
-            return refuse(GroupError::InvalidGroupId);
-        }
-        if join.fresh_member_id.is_empty() {
-            let stem = join.instance_id.as_deref().unwrap_or(&join.client_id);
-            join.fresh_member_id = format!("{stem}-{}", self.world.uuid_text());
-        }
-        let member_id = join.member_id.clone();
-        let hosted = self.groups.find_or_make(id);
-        let reply = self
-            .groups
-            .ask(&hosted, |to| Command::Join { to, join })
-            .await;
-        let answer = match reply {
-            Some(Reply::Join(answer)) => answer,
-            _ => Err(JoinFailure {
-                error: GroupError::CoordinatorNotAvailable,
-                member_id,
-            }),
-        };
-        if answer.is_err() {
-            self.groups.tidy(id);
-        }
-        answer
-    }
-
-    /// Answers when the leader has assigned.
-    ///
-    /// # Errors
-    /// What the group says.
-    pub async fn sync_group(&self, id: &str, sync: Sync) -> Result<Synced, GroupError> {
-        let hosted = self.groups.find(id).ok_or(GroupError::UnknownMemberId)?;
-        match self
-            .groups
-            .ask(&hosted, |to| Command::Sync { to, sync })
-            .await
-        {
-            Some(Reply::Sync(answer)) => answer,
-            _ => Err(GroupError::CoordinatorNotAvailable),
-        }
-    }
-
-    /// # Errors
-    /// What the group says.
-    pub async fn heartbeat(&self, id: &str, heartbeat: Heartbeat) -> Result<(), GroupError> {
-        let hosted = self.groups.find(id).ok_or(GroupError::UnknownMemberId)?;
-        match self
-            .groups
-            .ask(&hosted, |to| Command::Heartbeat { to, heartbeat })
-            .await
-        {
-            Some(Reply::Heartbeat(answer)) => answer,
-            _ => Err(GroupError::CoordinatorNotAvailable),
-        }
-    }
-
-    /// # Errors
-    /// What the group says of all; each leaver has its own outcome.
-    pub async fn leave_group(
-        &self,
-        id: &str,
-        leave: Leave,
-    ) -> Result<Vec<LeaveOutcome>, GroupError> {
-        let hosted = self.groups.find(id).ok_or(GroupError::UnknownMemberId)?;
-        match self
-            .groups
-            .ask(&hosted, |to| Command::Leave { to, leave })
-            .await
-        {
-            Some(Reply::Leave(answer)) => answer,
-            _ => Err(GroupError::CoordinatorNotAvailable),
-        }
-    }
+/// The partitions of a classic consumer's assignment as `topic/partition`, as far as it can be read.
+pub(crate) fn assigned_partitions(assignment: &[u8]) -> Vec<String> {
+    let places = read_assignment(assignment).into_iter();
+    places
+        .flat_map(|(topic, indexes)| {
+            indexes
+                .into_iter()
+                .map(move |index| format!("{topic}/{index}"))
+        })
+        .collect()
 }

@@ -1,78 +1,90 @@
-//! What consumers put into a group's opaque bytes (Kafka's `ConsumerProtocol`), as far as anybody here wants to know it.
-//!
-//! ```text
-//! subscription: version i16 | count i32 | (topic string)* | ...
-//! assignment:   version i16 | count i32 | (topic string | count i32 | (partition i32)*)* | ...
-//! string:       length i16 | bytes
-//! ```
+//! ConsumerGroupHeartbeat (KIP-848), with the turning of a classic group into one of the consumer protocol.
 
-use bytes::Buf;
+use std::sync::Arc;
 
-/// The topics of a subscription, as far as it can be read.
-pub(crate) fn subscribed_topics(metadata: &[u8]) -> Vec<String> {
-    let mut rest = metadata;
-    let mut topics = Vec::new();
-    let (Ok(_version), Ok(count)) = (rest.try_get_i16(), rest.try_get_i32()) else {
-        return topics;
-    };
-    for _ in 0..count {
-        let Some(topic) = string(&mut rest) else {
-            break;
+use headwater_coord::consumer_groups::{Beat, ConsumerError, ConsumerGroup, Heartbeat, JOINING};
+use headwater_coord::groups::group_id_ok;
+
+use super::Groups;
+use super::hosted::{Kind, Shared};
+use super::journal::Written;
+use super::topics::MaySee;
+use crate::Broker;
+
+/// Why a heartbeat is refused.
+pub type ConsumerRefusal = ConsumerError;
+
+impl Broker {
+    /// Applies a heartbeat; answers when what it changed is durable. `may_see` says which topics the client may know of.
+    ///
+    /// # Errors
+    /// What the group says.
+    pub async fn consumer_heartbeat(
+        &self,
+        id: &str,
+        beat: Heartbeat,
+        may_see: impl Fn(&str) -> bool + Send,
+    ) -> Result<Beat, ConsumerRefusal> {
+        beat.check(id)?;
+        if !group_id_ok(id) {
+            return Err(ConsumerError::InvalidRequest("GroupId is too long.".into()));
+        }
+        let hosted = match (self.groups.find(id), beat.epoch) {
+            (Some(hosted), _) => hosted,
+            (None, JOINING) => self.groups.find_or_make(id, Groups::new_consumer),
+            (None, _) => return Err(ConsumerError::GroupNotFound(id.to_owned())),
         };
-        topics.push(topic);
+        let outcome = self.groups.beat(&hosted, &beat, may_see);
+        if outcome.is_err() {
+            self.groups.tidy(id);
+        }
+        let (answer, written) = outcome?;
+        match written {
+            Some(written) => match written.await {
+                Ok(()) => Ok(answer),
+                Err(_) => Err(ConsumerError::NotNow),
+            },
+            None => Ok(answer),
+        }
     }
-    topics
 }
 
-/// The partitions of an assignment as `topic/partition`, as far as it can be read.
-pub(crate) fn assigned_partitions(assignment: &[u8]) -> Vec<String> {
-    let mut rest = assignment;
-    let mut partitions = Vec::new();
-    let (Ok(_version), Ok(count)) = (rest.try_get_i16(), rest.try_get_i32()) else {
-        return partitions;
-    };
-    for _ in 0..count {
-        let (Some(topic), Ok(many)) = (string(&mut rest), rest.try_get_i32()) else {
-            break;
+impl Groups {
+    fn beat<M: MaySee>(
+        self: &Arc<Self>,
+        hosted: &Shared,
+        beat: &Heartbeat,
+        may_see: M,
+    ) -> Result<(Beat, Option<Written>), ConsumerError> {
+        let mut guard = hosted.lock();
+        let id = guard.id.clone();
+        if guard.gone {
+            return Err(ConsumerError::NotNow);
+        }
+        let view = self.topics(may_see);
+        let context = view.context(self.limits_of(&id), self.world.now_ms());
+        let answer = match &mut guard.kind {
+            Kind::Consumer(group) => group.heartbeat(beat, &context)?,
+            Kind::Classic(_) if beat.epoch != JOINING => {
+                return Err(ConsumerError::NotConsumerGroup(id));
+            }
+            Kind::Classic(group) => {
+                let vacant = group.saved().members.is_empty();
+                let mut next = match vacant {
+                    true => ConsumerGroup::new(),
+                    false => ConsumerGroup::from_classic(group, &context)
+                        .ok_or(ConsumerError::NotConsumerGroup(id))?,
+                };
+                let answer = next.heartbeat(beat, &context)?;
+                let dismissed = group.dismiss();
+                guard.tell(dismissed, &Ok(None));
+                guard.become_kind(Kind::Consumer(next));
+                answer
+            }
         };
-        for _ in 0..many {
-            let Ok(partition) = rest.try_get_i32() else {
-                break;
-            };
-            partitions.push(format!("{topic}/{partition}"));
-        }
-    }
-    partitions
-}
-
-fn string(rest: &mut &[u8]) -> Option<String> {
-    let length = usize::try_from(rest.try_get_i16().ok()?).ok()?;
-    let (text, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    Some(String::from_utf8_lossy(text).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn subscriptions_are_read_and_garbage_is_none() {
-        let subscription = b"\0\x01\0\0\0\x02\0\x01a\0\x02bc\xff\xff\xff\xff";
-        assert_eq!(subscribed_topics(subscription), ["a", "bc"]);
-        for cut in 0..subscription.len() {
-            assert!(subscribed_topics(&subscription[..cut]).len() <= 2);
-        }
-        assert!(subscribed_topics(b"\0\0\x7f\xff\xff\xff").is_empty());
-    }
-
-    #[test]
-    fn assignments_are_read_and_garbage_is_none() {
-        let assignment = b"\0\x01\0\0\0\x01\0\x01a\0\0\0\x02\0\0\0\0\0\0\0\x03";
-        assert_eq!(assigned_partitions(assignment), ["a/0", "a/3"]);
-        for cut in 0..assignment.len() {
-            assert!(assigned_partitions(&assignment[..cut]).len() <= 2);
-        }
-        assert!(assigned_partitions(b"\0\0\0\0\0\x01\0\x01a\x7f\xff\xff\xff").is_empty());
+        guard.downgrade(self, true);
+        let written = guard.save(self).map_err(|_| ConsumerError::NotNow);
+        self.set_timer(hosted, &mut guard);
+        Ok((answer, written?))
     }
 }

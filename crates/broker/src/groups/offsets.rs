@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use headwater_base::Offset;
+use headwater_coord::consumer_groups::CommitRefusal as ConsumerCommitRefusal;
 use headwater_coord::groups::{Committer, GroupError, State, group_id_ok};
 use headwater_log::Durable;
 use headwater_meta::Catalog;
@@ -10,6 +11,7 @@ use headwater_meta::Catalog;
 use crate::Broker;
 use crate::committed::{CommittedOffset, Place};
 use crate::error::BrokerError;
+use crate::groups::hosted::Kind;
 use crate::groups::subscribed_topics;
 
 /// One offset to be committed.
@@ -20,6 +22,40 @@ pub struct CommitItem {
     pub offset: Offset,
     pub leader_epoch: i32,
     pub metadata: String,
+}
+
+/// Who reads offsets. Without a member id anybody may.
+#[derive(Clone, Debug)]
+pub struct OffsetReader {
+    pub member_id: Option<String>,
+    pub epoch: i32,
+}
+
+/// Why a commit, or a look at offsets, is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitRefusal {
+    Group(GroupError),
+    /// Said by a group of the consumer protocol to its members.
+    Member(ConsumerCommitRefusal),
+    /// There is no such group, and who commits claims to be its member.
+    NoGroup,
+}
+
+impl From<GroupError> for CommitRefusal {
+    fn from(error: GroupError) -> Self {
+        Self::Group(error)
+    }
+}
+
+/// How a commit is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommitMode {
+    /// As part of a transaction (TxnOffsetCommit).
+    pub transactional: bool,
+    /// The request's version knows member epochs (OffsetCommit v9 and later).
+    pub knows_epochs: bool,
+    /// Until when the offsets are kept, from now on (ms; OffsetCommit v2-4); `None`: as the broker is set.
+    pub retention_ms: Option<i64>,
 }
 
 /// A group's offsets by topic and partition.
@@ -37,10 +73,11 @@ impl Broker {
         &self,
         id: &str,
         by: &Committer,
+        mode: CommitMode,
         items: Vec<CommitItem>,
-    ) -> Result<Vec<Result<(), BrokerError>>, GroupError> {
-        self.check_committer(id, by)?;
-        let (checked, written) = self.write_offsets(id, items);
+    ) -> Result<Vec<Result<(), BrokerError>>, CommitRefusal> {
+        self.check_committer(id, by, mode)?;
+        let (checked, written) = self.write_offsets(id, mode, items);
         let outcome = match written {
             Ok(Some(durable)) => durable.await.map_err(BrokerError::from),
             Ok(None) => Ok(()),
@@ -56,6 +93,7 @@ impl Broker {
     fn write_offsets(
         &self,
         id: &str,
+        mode: CommitMode,
         items: Vec<CommitItem>,
     ) -> (Checks, Result<Option<Durable>, BrokerError>) {
         // Held until they are written, so that a topic's deletion finds them or they find it deleted.
@@ -65,6 +103,7 @@ impl Broker {
             .map(|item| self.check_item(&catalog, item))
             .collect();
         let commit_ms = self.clock.now_ms();
+        let expire_ms = mode.retention_ms.map(|ms| commit_ms.saturating_add(ms));
         let good = items
             .into_iter()
             .zip(&checked)
@@ -84,6 +123,7 @@ impl Broker {
                     leader_epoch,
                     metadata,
                     commit_ms,
+                    expire_ms,
                 }),
             )
         });
@@ -91,15 +131,38 @@ impl Broker {
         (checked, written)
     }
 
-    fn check_committer(&self, id: &str, by: &Committer) -> Result<(), GroupError> {
-        match self.groups.find(id) {
-            Some(hosted) => hosted.lock().group.check_commit(by, self.clock.now_ms()),
-            None if by.generation >= 0 || !by.member_id.is_empty() => {
-                Err(GroupError::IllegalGeneration)
+    /// Whether this one may commit offsets of the group; to a classic group it is a sign of life.
+    ///
+    /// # Errors
+    /// The group is another's, or the member is unknown or of another generation or epoch. With `mode.transactional` a member
+    /// of the consumer protocol hears of generations, too.
+    pub(crate) fn check_committer(
+        &self,
+        id: &str,
+        by: &Committer,
+        mode: CommitMode,
+    ) -> Result<(), CommitRefusal> {
+        let Some(hosted) = self.groups.find(id) else {
+            return match by.generation < 0 {
+                // Clients that only keep offsets here may do so under any name, the empty one included, as with Kafka.
+                true if id.is_empty() || group_id_ok(id) => Ok(()),
+                true => Err(GroupError::InvalidGroupId.into()),
+                false if mode.knows_epochs && !mode.transactional => Err(CommitRefusal::NoGroup),
+                false => Err(GroupError::IllegalGeneration.into()),
+            };
+        };
+        match &mut hosted.lock().kind {
+            Kind::Classic(group) if mode.transactional => {
+                Ok(group.check_txn_commit(by, self.clock.now_ms())?)
             }
-            // Clients that only keep offsets here may do so under any name, the empty one included, as with Kafka.
-            None if id.is_empty() || group_id_ok(id) => Ok(()),
-            None => Err(GroupError::InvalidGroupId),
+            Kind::Classic(group) => Ok(group.check_commit(by, self.clock.now_ms())?),
+            Kind::Consumer(group) => {
+                let knows_epochs = mode.knows_epochs || mode.transactional;
+                match group.check_commit(by, knows_epochs) {
+                    Err(refusal) if mode.transactional => Err(refusal.as_generation().into()),
+                    other => other.map_err(CommitRefusal::Member),
+                }
+            }
         }
     }
 
@@ -117,13 +180,29 @@ impl Broker {
         Ok(())
     }
 
-    /// All offsets of a group, as far as they are durable.
+    /// Whether this one may read the group's offsets.
     ///
     /// # Errors
-    /// The disk failed.
+    /// A member of the consumer protocol that is unknown or of another epoch.
+    pub fn check_offset_reader(&self, id: &str, by: &OffsetReader) -> Result<(), CommitRefusal> {
+        let Some(hosted) = self.groups.find(id) else {
+            return Ok(());
+        };
+        match &hosted.lock().kind {
+            Kind::Classic(_) => Ok(()),
+            Kind::Consumer(group) => group
+                .check_fetch(by.member_id.as_deref(), by.epoch)
+                .map_err(CommitRefusal::Member),
+        }
+    }
+
+    /// All offsets of a group, when they are durable.
+    ///
+    /// # Errors
+    /// The disk failed, or takes nothing right now although something is still on its way to it.
     pub async fn fetch_offsets(&self, id: &str) -> Result<GroupOffsets, BrokerError> {
         let offsets = self.committed.group(id);
-        if let Some(durable) = self.committed.barrier() {
+        if let Some(durable) = self.committed.barrier()? {
             durable.await?;
         }
         Ok(offsets)
@@ -170,7 +249,15 @@ impl Broker {
                 false => Err(BrokerError::GroupNotFound),
             };
         };
-        let description = hosted.lock().group.describe();
+        let hosted = hosted.lock();
+        let description = match &hosted.kind {
+            Kind::Classic(group) => group.describe(),
+            Kind::Consumer(group) => {
+                let catalog = self.catalog.current();
+                let names = catalog.topics().map(|topic| topic.name.clone());
+                return Ok(names.filter(|name| group.is_subscribed(name)).collect());
+            }
+        };
         match description.state {
             State::Empty | State::Dead => Ok(Vec::new()),
             _ if description.protocol_type == "consumer" => Ok(description
