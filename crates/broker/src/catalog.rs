@@ -4,7 +4,7 @@
 //! Produce holds the read side while it submits, so that no batch follows the drop of its partition.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use headwater_base::{Clock, PartitionId};
 use headwater_log::{Append, Commit, Durable, Log};
@@ -23,6 +23,8 @@ pub(crate) struct CatalogStore {
     catalog: RwLock<Arc<Catalog>>,
     /// Changes in the log since the last snapshot.
     changes: AtomicUsize,
+    /// Grows with every change; read and written under the catalog's lock.
+    revision: AtomicU64,
 }
 
 /// What a change needs: the records, and the partitions that cease to exist with it.
@@ -47,11 +49,18 @@ impl CatalogStore {
             clock,
             catalog: RwLock::new(Arc::new(catalog)),
             changes,
+            revision: AtomicU64::new(0),
         })
     }
 
     pub fn current(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.read())
+    }
+
+    /// The catalog, and a number that tells it from other versions of it in the life of this process.
+    pub fn current_revision(&self) -> (Arc<Catalog>, u64) {
+        let catalog = self.catalog.read();
+        (Arc::clone(&catalog), self.revision.load(Ordering::Relaxed))
     }
 
     /// The catalog, which stays as it is while the guard lives.
@@ -77,6 +86,7 @@ impl CatalogStore {
         plan.changes.iter().for_each(|change| next.apply(change));
         durables.extend(drop_partitions(&*self.log, plan.drops));
         *guard = Arc::new(next);
+        self.revision.fetch_add(1, Ordering::Relaxed);
         let written = self
             .changes
             .fetch_add(plan.changes.len(), Ordering::Relaxed)

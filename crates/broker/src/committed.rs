@@ -1,9 +1,11 @@
 //! Committed offsets of consumer groups: a map in memory, rebuilt from and written to an internal partition of the log.
 //!
 //! ```text
-//! key:   version u8 = 1 | group length u16 | group | topic length u16 | topic | partition i32
-//! value: offset i64 | leader epoch i32 | commit time i64 (ms) | metadata text; none: deleted
+//! key:   version u8 = 2 | group length u16 | group | topic length u16 | topic | partition i32
+//! value: offset i64 | leader epoch i32 | commit time i64 (ms) | expires i64 (ms, -1: as the broker is set) | metadata text;
+//!        none: deleted
 //! ```
+//! Version 1 has no expiry; it is read and no longer written.
 //! A commit is applied when it is submitted and acked when it is durable. Once the log holds far more commits than there are
 //! offsets, all offsets are written anew and what is before them is trimmed.
 
@@ -18,7 +20,9 @@ use parking_lot::Mutex;
 use crate::error::{BrokerError, OpenError};
 use crate::journal::{self, COMMITTED};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The oldest version that is read.
+const VERSION_MIN: u8 = 1;
 /// Commits beyond four times the number of offsets after which everything is written anew.
 const COMMITS_MAX: usize = 10_000;
 /// Offsets in one batch of a rewrite.
@@ -34,6 +38,8 @@ pub struct CommittedOffset {
     pub leader_epoch: i32,
     pub metadata: String,
     pub commit_ms: i64,
+    /// When it is deleted, if the client has said so (ms).
+    pub expire_ms: Option<i64>,
 }
 
 #[derive(Default)]
@@ -78,9 +84,10 @@ impl CommittedStore {
     pub fn open(log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let mut state = State::default();
         journal::replay(&*log, COMMITTED, |_, key, value| {
-            let (group, place) = key.and_then(decode_key).ok_or(OpenError::CommittedOffset)?;
+            let (version, group, place) =
+                key.and_then(decode_key).ok_or(OpenError::CommittedOffset)?;
             let committed = value
-                .map(|value| decode_value(value).ok_or(OpenError::CommittedOffset))
+                .map(|value| decode_value(version, value).ok_or(OpenError::CommittedOffset))
                 .transpose()?;
             state.apply(&group, place, committed);
             state.commits += 1;
@@ -114,10 +121,17 @@ impl CommittedStore {
         &self,
         entries: Vec<(String, Place, Option<CommittedOffset>)>,
     ) -> Result<Option<Durable>, BrokerError> {
+        self.write_locked(&mut self.state.lock(), entries)
+    }
+
+    fn write_locked(
+        &self,
+        state: &mut State,
+        entries: Vec<(String, Place, Option<CommittedOffset>)>,
+    ) -> Result<Option<Durable>, BrokerError> {
         if entries.is_empty() {
             return Ok(None);
         }
-        let mut state = self.state.lock();
         let durable = self.append(
             entries
                 .iter()
@@ -129,7 +143,7 @@ impl CommittedStore {
             .into_iter()
             .for_each(|(group, place, committed)| state.apply(&group, place, committed));
         if state.commits > COMMITS_MAX + 4 * state.live() {
-            self.rewrite(&mut state);
+            self.rewrite(state);
         }
         Ok(Some(durable))
     }
@@ -176,20 +190,38 @@ impl CommittedStore {
         self.write_all(entries)
     }
 
+    /// Deletes those offsets of a group that `old` picks.
+    ///
+    /// # Errors
+    /// The log takes nothing.
+    pub fn expire(
+        &self,
+        group: &str,
+        old: impl Fn(&Place, &CommittedOffset) -> bool,
+    ) -> Result<Option<Durable>, BrokerError> {
+        let mut state = self.state.lock();
+        let offsets = state.groups.get(group).into_iter().flatten();
+        let entries: Vec<_> = offsets
+            .filter(|(place, committed)| old(place, committed))
+            .map(|(place, _)| (group.to_owned(), place.clone(), None))
+            .collect();
+        self.write_locked(&mut state, entries)
+    }
+
     /// Resolves when everything that was written so far is durable: nothing is shown that a crash could take back.
-    pub fn barrier(&self) -> Option<Durable> {
+    ///
+    /// # Errors
+    /// Something is still on its way to the disk, and the log takes nothing that could be waited for.
+    pub fn barrier(&self) -> Result<Option<Durable>, BrokerError> {
         let state = self.log.state(COMMITTED);
         if state.durable_end >= state.submitted_end {
-            return None;
+            return Ok(None);
         }
         let commit = Commit {
             trims: vec![(COMMITTED, state.start)],
             ..Commit::default()
         };
-        self.log
-            .submit(commit)
-            .ok()
-            .map(|submitted| submitted.durable)
+        Ok(Some(self.log.submit(commit)?.durable))
     }
 
     fn append<'a>(
@@ -254,8 +286,9 @@ fn encode_key(group: &str, (topic, partition): &Place) -> Vec<u8> {
     out
 }
 
-fn decode_key(mut key: Bytes) -> Option<(String, Place)> {
-    if key.try_get_u8().ok()? != VERSION {
+fn decode_key(mut key: Bytes) -> Option<(u8, String, Place)> {
+    let version = key.try_get_u8().ok()?;
+    if !(VERSION_MIN..=VERSION).contains(&version) {
         return None;
     }
     let mut text = || {
@@ -264,23 +297,28 @@ fn decode_key(mut key: Bytes) -> Option<(String, Place)> {
         String::from_utf8(bytes.into()).ok()
     };
     let (group, topic) = (text()?, text()?);
-    Some((group, (topic, key.try_get_i32().ok()?)))
+    Some((version, group, (topic, key.try_get_i32().ok()?)))
 }
 
 fn encode_value(committed: &CommittedOffset) -> Vec<u8> {
-    let mut out = Vec::with_capacity(20 + committed.metadata.len());
+    let mut out = Vec::with_capacity(28 + committed.metadata.len());
     out.put_i64(committed.offset);
     out.put_i32(committed.leader_epoch);
     out.put_i64(committed.commit_ms);
+    out.put_i64(committed.expire_ms.unwrap_or(-1));
     out.put_slice(committed.metadata.as_bytes());
     out
 }
 
-fn decode_value(mut value: Bytes) -> Option<CommittedOffset> {
+fn decode_value(version: u8, mut value: Bytes) -> Option<CommittedOffset> {
     Some(CommittedOffset {
         offset: value.try_get_i64().ok()?,
         leader_epoch: value.try_get_i32().ok()?,
         commit_ms: value.try_get_i64().ok()?,
+        expire_ms: match version {
+            1 => None,
+            _ => Some(value.try_get_i64().ok()?).filter(|ms| *ms >= 0),
+        },
         metadata: String::from_utf8(value.into()).ok()?,
     })
 }
@@ -293,17 +331,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_and_values_survive_their_encoding(group in ".{0,40}", topic in "[a-z.]{1,20}", partition: i32, offset: i64, leader_epoch: i32, commit_ms: i64, metadata in ".{0,40}") {
+        fn keys_and_values_survive_their_encoding(group in ".{0,40}", topic in "[a-z.]{1,20}", partition: i32, offset: i64, leader_epoch: i32, commit_ms: i64, expire_ms in prop::option::of(0..i64::MAX), metadata in ".{0,40}") {
             let key = encode_key(&group, &(topic.clone(), partition));
-            prop_assert_eq!(decode_key(key.into()), Some((group, (topic, partition))));
-            let committed = CommittedOffset { offset, leader_epoch, metadata, commit_ms };
-            prop_assert_eq!(decode_value(encode_value(&committed).into()), Some(committed));
+            prop_assert_eq!(decode_key(key.into()), Some((VERSION, group, (topic, partition))));
+            let committed = CommittedOffset { offset, leader_epoch, metadata, commit_ms, expire_ms };
+            prop_assert_eq!(decode_value(VERSION, encode_value(&committed).into()), Some(committed));
         }
 
         #[test]
         fn garbage_is_no_key_and_no_panic(bytes: Vec<u8>) {
             let _ = decode_key(bytes.clone().into());
-            let _ = decode_value(bytes.into());
+            let _ = decode_value(1, bytes.clone().into());
+            let _ = decode_value(VERSION, bytes.into());
         }
     }
 }

@@ -31,6 +31,16 @@ pub struct BrokerConfig {
     pub cleaner_map_bytes_max: usize,
     /// `log.cleaner.io.max.bytes.per.second`: bytes that compaction reads a second.
     pub cleaner_bytes_per_second: u64,
+    /// Most members of one group of the consumer protocol (`group.consumer.max.size`).
+    pub consumer_group_members_max: usize,
+    /// `group.consumer.session.timeout.ms`
+    pub consumer_session_ms: i32,
+    /// `group.consumer.heartbeat.interval.ms`
+    pub consumer_heartbeat_ms: i32,
+    /// How long offsets are kept of groups that nobody is in (`offsets.retention.minutes`, here in ms).
+    pub offsets_retention_ms: i64,
+    /// How often they are looked through (`offsets.retention.check.interval.ms`).
+    pub offsets_check_ms: i64,
     /// `super.users`: principals that no ACL binds, such as `User:admin`.
     pub super_users: Vec<String>,
 }
@@ -52,6 +62,11 @@ impl Default for BrokerConfig {
             producer_expiration_ms: 24 * 3_600_000,
             cleaner_map_bytes_max: 64 * 1024 * 1024,
             cleaner_bytes_per_second: 32 * 1024 * 1024,
+            consumer_group_members_max: i32::MAX as usize,
+            consumer_session_ms: 45_000,
+            consumer_heartbeat_ms: 5_000,
+            offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
+            offsets_check_ms: 600_000,
             super_users: Vec::new(),
         }
     }

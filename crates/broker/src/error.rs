@@ -113,6 +113,8 @@ pub enum OpenError {
     CommittedOffset,
     #[error("a note of cleaning cannot be read; was it written by a newer version?")]
     CleaningNote,
+    #[error("a consumer group cannot be read; was it written by a newer version?")]
+    Group,
     #[error("cannot write the log at start: {0}")]
     Write(#[from] BrokerError),
 }

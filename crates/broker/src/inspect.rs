@@ -10,7 +10,7 @@ use headwater_record::{Record, records};
 use crate::Broker;
 use crate::counters::Flow;
 use crate::error::BrokerError;
-use crate::groups::{GroupView, assigned_partitions};
+use crate::groups::{GroupPhase, GroupView, assigned_partitions, named};
 use crate::topics::TopicRef;
 
 /// Bytes of one partition that are read to find its newest records.
@@ -54,7 +54,7 @@ pub struct PlacedRecord {
 #[derive(Clone, Debug)]
 pub struct GroupLag {
     pub id: String,
-    pub state: State,
+    pub state: GroupPhase,
     pub protocol: String,
     pub members: Vec<MemberView>,
     pub partitions: Vec<PartitionLag>,
@@ -167,9 +167,19 @@ impl Broker {
                     host: member.client_host,
                 };
                 let members = view.members.into_iter().map(member).collect();
-                (view.state, view.protocol, members)
+                (GroupPhase::Classic(view.state), view.protocol, members)
             }
-            GroupView::Unknown => (State::Dead, String::new(), Vec::new()),
+            GroupView::Consumer(view) => {
+                let member = |share: crate::MemberShare| MemberView {
+                    assigned: named(self, &share.member.assigned),
+                    id: share.id,
+                    client_id: share.member.client_id,
+                    host: share.member.client_host,
+                };
+                let members = view.members.into_iter().map(member).collect();
+                (GroupPhase::Consumer(view.state), view.assignor, members)
+            }
+            GroupView::Unknown => (GroupPhase::Classic(State::Dead), String::new(), Vec::new()),
         };
         GroupLag {
             id,

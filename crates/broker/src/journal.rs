@@ -13,6 +13,8 @@ use crate::error::OpenError;
 pub(crate) const METADATA: PartitionId = internal(1);
 /// Committed offsets of consumer groups.
 pub(crate) const COMMITTED: PartitionId = internal(2);
+/// Membership of consumer groups.
+pub(crate) const GROUPS: PartitionId = internal(6);
 
 /// What cleaning has to remember: producers whose batches are gone, how far partitions are compacted.
 pub(crate) const PRODUCERS: PartitionId = internal(3);
@@ -24,6 +26,11 @@ const fn internal(number: u8) -> PartitionId {
         topic: TopicId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, number]),
         index: 0,
     }
+}
+
+/// Whether a partition is one of these, whatever keeps something in it.
+pub(crate) fn is_internal(id: &PartitionId) -> bool {
+    id.topic.0[..15].iter().all(|byte| *byte == 0)
 }
 
 /// One batch of records; `None` as value deletes the key.

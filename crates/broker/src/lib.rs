@@ -40,7 +40,10 @@ pub use config::BrokerConfig;
 pub use counters::Flow;
 pub use error::{BrokerError, OpenError};
 pub use fetch::{FetchItem, FetchOut, FetchRequest, Fetched};
-pub use groups::{CommitItem, GroupListing, GroupOffsets, GroupView};
+pub use groups::{
+    CommitItem, CommitMode, CommitRefusal, ConsumerRefusal, ConsumerView, GroupListing,
+    GroupOffsets, GroupPhase, GroupType, GroupView, MemberShare, OffsetReader,
+};
 pub use headwater_log::PartitionState;
 pub use headwater_meta::acls::{
     Acl, AclFilter, Operation, PatternFilter, PatternType, Permission, ResourceType, Rule, Who,
@@ -67,11 +70,11 @@ pub struct Broker {
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
     world: World,
-    catalog: CatalogStore,
+    catalog: Arc<CatalogStore>,
     producers: Arc<ProducerTable>,
     id_block: tokio::sync::Mutex<IdBlock>,
     committed: CommittedStore,
-    groups: Groups,
+    groups: Arc<Groups>,
     cleaning: Cleaning,
     counters: Counters,
     holds: Holds,
@@ -102,13 +105,13 @@ impl Broker {
         config: BrokerConfig,
     ) -> Result<Arc<Self>, OpenError> {
         let clock = Arc::clone(world.clock());
-        let catalog = CatalogStore::open(Arc::clone(&log), Arc::clone(&clock))?;
+        let catalog = Arc::new(CatalogStore::open(Arc::clone(&log), Arc::clone(&clock))?);
         let committed = CommittedStore::open(Arc::clone(&log), Arc::clone(&clock))?;
         let cleaning = Cleaning::open(Arc::clone(&log), config.retention_check_ms)?;
         let outlived = cleaning.journal.producers().into_iter();
         let (producers, held) = ProducerTable::rebuild(&*log, clock.now_ms(), outlived)?;
         let broker = Self {
-            groups: Groups::new(world.clone(), &config),
+            groups: Groups::open(Arc::clone(&log), world.clone(), Arc::clone(&catalog), &config)?,
             fetch_budget: Arc::new(Semaphore::new(config.fetch_buffer_bytes_max)),
             config,
             log,
@@ -133,9 +136,11 @@ impl Broker {
         &self.world
     }
 
-    /// Starts what goes on by itself: retention and compaction. Ends with the broker. Needs a runtime.
+    /// Starts what goes on by itself: retention and compaction, old offsets and members that were lost over a restart. Ends with
+    /// the broker. Needs a runtime.
     pub fn start_background(self: &Arc<Self>) {
         self.start_cleaning();
+        self.start_group_ticks();
     }
 
     pub fn config(&self) -> &BrokerConfig {
@@ -172,11 +177,7 @@ impl Broker {
     fn sweep(&self, held: Vec<PartitionId>) {
         let catalog = self.catalog.current();
         let known = |id: &PartitionId| {
-            let internal = matches!(
-                *id,
-                journal::METADATA | journal::COMMITTED | journal::PRODUCERS
-            );
-            internal
+            journal::is_internal(id)
                 || catalog
                     .topic_by_id(id.topic)
                     .is_some_and(|topic| topic.partition(id.index).is_some())

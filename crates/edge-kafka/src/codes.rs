@@ -1,6 +1,7 @@
 //! The one place where refusals become Kafka's error codes. Exhaustive: a new refusal does not compile without a code.
 
-use headwater_broker::{BrokerError, MetaError};
+use headwater_broker::{BrokerError, CommitRefusal, MetaError};
+use headwater_coord::consumer_groups::{CommitRefusal as MemberRefusal, ConsumerError};
 use headwater_coord::groups::GroupError;
 use headwater_record::BatchError;
 use headwater_wire::{ErrorCode, KafkaString};
@@ -89,6 +90,35 @@ impl Code for GroupError {
             Self::GroupMaxSizeReached => ErrorCode::GroupMaxSizeReached,
             Self::FencedInstanceId => ErrorCode::FencedInstanceId,
             Self::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+        }
+    }
+}
+
+impl Code for ConsumerError {
+    fn error(&self) -> ErrorCode {
+        match self {
+            Self::InvalidRequest(_) => ErrorCode::InvalidRequest,
+            Self::UnsupportedAssignor(_) => ErrorCode::UnsupportedAssignor,
+            Self::InvalidRegex { .. } => ErrorCode::InvalidRegularExpression,
+            Self::GroupNotFound(_) | Self::NotConsumerGroup(_) => ErrorCode::GroupIdNotFound,
+            Self::UnknownMember { .. } | Self::UnknownInstance(_) => ErrorCode::UnknownMemberId,
+            Self::FencedEpoch { .. } => ErrorCode::FencedMemberEpoch,
+            Self::StaleEpoch { .. } => ErrorCode::StaleMemberEpoch,
+            Self::UnreleasedInstance { .. } => ErrorCode::UnreleasedInstanceId,
+            Self::FencedInstance { .. } => ErrorCode::FencedInstanceId,
+            Self::Full(_) => ErrorCode::GroupMaxSizeReached,
+            Self::NotNow => ErrorCode::CoordinatorLoadInProgress,
+        }
+    }
+}
+
+impl Code for CommitRefusal {
+    fn error(&self) -> ErrorCode {
+        match self {
+            Self::Group(error) | Self::Member(MemberRefusal::Classic(error)) => error.error(),
+            Self::Member(MemberRefusal::Consumer(error)) => error.error(),
+            Self::Member(MemberRefusal::OldVersion) => ErrorCode::UnsupportedVersion,
+            Self::NoGroup => ErrorCode::GroupIdNotFound,
         }
     }
 }

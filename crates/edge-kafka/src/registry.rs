@@ -63,6 +63,8 @@ pub(crate) const APIS: &[Api] = &[
     api::<m::IncrementalAlterConfigsRequestData>(),
     api::<m::OffsetDeleteRequestData>(),
     api::<m::DescribeClusterRequestData>(),
+    api::<m::ConsumerGroupHeartbeatRequestData>(),
+    api::<m::ConsumerGroupDescribeRequestData>(),
     api::<m::DescribeTopicPartitionsRequestData>(),
 ];
 

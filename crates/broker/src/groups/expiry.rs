@@ -1,5 +1,8 @@
 //! What time does to groups: sessions after a restart, old offsets, and groups in which nobody is left and nothing is kept.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use headwater_coord::groups::State;
 
 use super::hosted::Kind;
@@ -17,9 +20,26 @@ enum Age {
     Since(i64),
 }
 
+/// How often it is looked whether something is due.
+const TICK: Duration = Duration::from_secs(1);
+
 impl Broker {
+    /// Calls [`Broker::tick_groups`] every so often, until the broker ends.
+    pub(crate) fn start_group_ticks(self: &Arc<Self>) {
+        let broker = Arc::downgrade(self);
+        self.world.spawn(async move {
+            loop {
+                tokio::time::sleep(TICK).await;
+                let Some(broker) = broker.upgrade() else {
+                    return;
+                };
+                broker.tick_groups();
+            }
+        });
+    }
+
     /// Does what is due; to be called every second or so.
-    pub async fn tick_groups(&self) {
+    pub fn tick_groups(&self) {
         self.groups.tick_all();
         let now_ms = self.world.now_ms();
         let due = {
@@ -39,7 +59,6 @@ impl Broker {
     pub(crate) fn expire_offsets(&self, now_ms: i64) {
         for group in self.committed.group_names() {
             let (age, subscribed) = self.age_of(&group);
-            let pending = self.pending_offsets(&group);
             let retention_ms = self.config.offsets_retention_ms;
             let old = |place: &Place, committed: &CommittedOffset| {
                 let since_ms = match age {
@@ -50,7 +69,7 @@ impl Broker {
                 let until_ms = committed
                     .expire_ms
                     .unwrap_or_else(|| since_ms.saturating_add(retention_ms));
-                until_ms <= now_ms && !subscribed.contains(&place.0) && !pending.contains(place)
+                until_ms <= now_ms && !subscribed.contains(&place.0)
             };
             if let Err(error) = self.committed.expire(&group, old) {
                 tracing::warn!(%error, group, "old offsets stay until the next look");
@@ -87,7 +106,7 @@ impl Broker {
 
     fn forget_empty_groups(&self) {
         for (id, hosted) in self.groups.all() {
-            let kept = self.committed.has_group(&id) || !self.pending_offsets(&id).is_empty();
+            let kept = self.committed.has_group(&id);
             let mut guard = hosted.lock();
             if kept || guard.gone || !guard.kind.is_empty() {
                 continue;

@@ -24,7 +24,7 @@ async fn commit(bench: &Bench, group: &str, topic: &str, offset: i64) {
     };
     let outcomes = bench
         .broker
-        .commit_offsets(group, &simple(), vec![item])
+        .commit_offsets(group, &simple(), CommitMode::default(), vec![item])
         .await
         .unwrap();
     assert_eq!(outcomes, [Ok(())]);
@@ -161,7 +161,7 @@ async fn offsets_of_unknown_partitions_and_long_metadata_are_refused_alone() {
     ];
     let outcomes = bench
         .broker
-        .commit_offsets("g", &simple(), items)
+        .commit_offsets("g", &simple(), CommitMode::default(), items)
         .await
         .unwrap();
     assert_eq!(outcomes[0], Err(BrokerError::UnknownTopicOrPartition));

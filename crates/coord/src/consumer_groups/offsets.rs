@@ -14,6 +14,17 @@ pub enum CommitRefusal {
     OldVersion,
 }
 
+impl CommitRefusal {
+    /// As transactions are told: by generations, whoever asks.
+    pub fn as_generation(&self) -> GroupError {
+        match self {
+            Self::Classic(error) => *error,
+            Self::Consumer(ConsumerError::StaleEpoch { .. }) => GroupError::IllegalGeneration,
+            Self::Consumer(_) | Self::OldVersion => GroupError::UnknownMemberId,
+        }
+    }
+}
+
 impl ConsumerGroup {
     /// Checks a commit; `knows_epochs` is whether the request's version does (OffsetCommit v9, TxnOffsetCommit any).
     ///

@@ -83,19 +83,37 @@ impl Group {
         if self.phase == Phase::Dead {
             return Err(GroupError::CoordinatorNotAvailable);
         }
-        let simple = by.generation < 0 && by.member_id.is_empty() && by.instance_id.is_none();
-        if simple && self.members.is_empty() {
+        if by.generation < 0 && self.members.is_empty() {
             return Ok(());
         }
-        if self.members.is_empty() && by.generation >= 0 {
+        if self.members.is_empty() && by.generation >= 0 && by.member_id.is_empty() {
             return Err(GroupError::IllegalGeneration);
         }
+        self.check_member(by, now_ms)?;
+        match self.phase {
+            Phase::Completing => Err(GroupError::RebalanceInProgress),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Group::check_commit`], for offsets that are part of a transaction: who says nothing of itself is not asked (older
+    /// producers), and a rebalance does not matter.
+    ///
+    /// # Errors
+    /// The member is unknown, fenced, or of another generation.
+    pub fn check_txn_commit(&mut self, by: &Committer, now_ms: i64) -> Result<(), GroupError> {
+        let unsaid = by.generation < 0 && by.member_id.is_empty() && by.instance_id.is_none();
+        match self.phase {
+            Phase::Dead => Err(GroupError::CoordinatorNotAvailable),
+            _ if unsaid || (by.generation < 0 && self.members.is_empty()) => Ok(()),
+            _ => self.check_member(by, now_ms),
+        }
+    }
+
+    fn check_member(&mut self, by: &Committer, now_ms: i64) -> Result<(), GroupError> {
         self.identify(&by.member_id, by.instance_id.as_deref())?;
         if by.generation != self.generation {
             return Err(GroupError::IllegalGeneration);
-        }
-        if self.phase == Phase::Completing {
-            return Err(GroupError::RebalanceInProgress);
         }
         self.touch(&by.member_id, now_ms);
         Ok(())

@@ -4,6 +4,7 @@ use headwater_wire::Versions;
 use headwater_wire::messages::delete_groups_response::DeletableGroupResult;
 use headwater_wire::messages::{DeleteGroupsRequestData, DeleteGroupsResponseData};
 
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle};
 use crate::codes::coordinator_code_of;
 
@@ -13,8 +14,11 @@ impl Handle for DeleteGroupsRequestData {
     async fn answer(self, call: Call) -> DeleteGroupsResponseData {
         let mut results = Vec::with_capacity(self.groups_names.len());
         for group_id in self.groups_names {
-            let error_code =
-                coordinator_code_of(&call.broker().delete_group(group_id.as_str()).await);
+            let id = group_id.as_str();
+            let error_code = match call.check(Operation::Delete, Resource::Group(id)) {
+                Ok(()) => coordinator_code_of(&call.broker().delete_group(id).await),
+                Err(code) => code.code(),
+            };
             results.push(DeletableGroupResult {
                 group_id,
                 error_code,

@@ -9,29 +9,37 @@ use headwater_wire::messages::describe_groups_response::{DescribedGroup, Describ
 use headwater_wire::messages::{DescribeGroupsRequestData, DescribeGroupsResponseData};
 use headwater_wire::{ErrorCode, KafkaString, Versions};
 
-use crate::apis::shared::{GROUP_OPERATIONS, OPERATIONS_UNASKED};
+use crate::apis::shared::OPERATIONS_UNASKED;
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, text};
 
 impl Handle for DescribeGroupsRequestData {
     const VERSIONS: Versions = Versions::new(0, 6);
 
     async fn answer(self, call: Call) -> DescribeGroupsResponseData {
-        let operations = if self.include_authorized_operations {
-            GROUP_OPERATIONS
-        } else {
-            OPERATIONS_UNASKED
-        };
-        let one = |group: KafkaString| match call.broker().describe_group(group.as_str()) {
-            GroupView::Known(view) => {
-                let error_code = 0;
-                DescribedGroup {
-                    error_code,
+        let one = |group: KafkaString| {
+            let resource = Resource::Group(group.as_str());
+            if let Err(code) = call.check(Operation::Describe, resource) {
+                return DescribedGroup {
+                    error_code: code.code(),
                     group_id: group,
-                    authorized_operations: operations,
-                    ..describe(view)
-                }
+                    authorized_operations: OPERATIONS_UNASKED,
+                    ..Default::default()
+                };
             }
-            GroupView::Unknown => unknown(group, call.version),
+            let authorized_operations = match self.include_authorized_operations {
+                true => call.operations(resource),
+                false => OPERATIONS_UNASKED,
+            };
+            match call.broker().describe_group(group.as_str()) {
+                GroupView::Known(view) => DescribedGroup {
+                    group_id: group,
+                    authorized_operations,
+                    ..describe(view)
+                },
+                GroupView::Consumer(_) => unknown(group, call.version, "is not a classic group"),
+                GroupView::Unknown => unknown(group, call.version, "not found"),
+            }
         };
         DescribeGroupsResponseData {
             groups: self.groups.into_iter().map(one).collect(),
@@ -59,21 +67,23 @@ fn describe(view: Description) -> DescribedGroup {
     }
 }
 
-fn unknown(group_id: KafkaString, version: i16) -> DescribedGroup {
+fn unknown(group_id: KafkaString, version: i16, why: &str) -> DescribedGroup {
     let group_state = text("Dead");
     if version < 6 {
         return DescribedGroup {
             group_id,
             group_state,
+            authorized_operations: OPERATIONS_UNASKED,
             ..Default::default()
         };
     }
-    let error_message = Some(text(format!("Group {} not found.", group_id.as_str())));
+    let error_message = Some(text(format!("Group {} {why}.", group_id.as_str())));
     DescribedGroup {
         error_code: ErrorCode::GroupIdNotFound.code(),
         error_message,
         group_id,
         group_state,
+        authorized_operations: OPERATIONS_UNASKED,
         ..Default::default()
     }
 }

@@ -8,6 +8,7 @@ use headwater_wire::messages::find_coordinator_response::Coordinator;
 use headwater_wire::messages::{FindCoordinatorRequestData, FindCoordinatorResponseData};
 use headwater_wire::{ErrorCode, KafkaString, Versions};
 
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, text};
 
 /// Kafka's `CoordinatorType`.
@@ -60,6 +61,11 @@ fn find(call: &Call, key_type: i8, key: KafkaString) -> Coordinator {
         ..Default::default()
     };
     match key_type {
+        GROUP if !call.may(Operation::Describe, Resource::Group(key.as_str())) => refuse(
+            ErrorCode::GroupAuthorizationFailed,
+            "Group authorization failed.",
+            key,
+        ),
         GROUP => {
             let config = &call.node.config;
             let (host, port) = (

@@ -4,12 +4,13 @@
 //! (KIP-394); v5 static members (KIP-345); v6 is flexible; v7 names the protocol type; v8 a reason; v9 lets the leader skip the
 //! assignment (KIP-814).
 
-use headwater_coord::groups::{Join, JoinFailure, Joined, JoinedMember, Protocol};
-use headwater_wire::Versions;
+use headwater_coord::groups::{Join, Joined, JoinedMember, Protocol};
 use headwater_wire::messages::join_group_request::JoinGroupRequestProtocol;
 use headwater_wire::messages::join_group_response::JoinGroupResponseMember;
 use headwater_wire::messages::{JoinGroupRequestData, JoinGroupResponseData};
+use headwater_wire::{ErrorCode, KafkaString, Versions};
 
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, plain, plain_option, text};
 use crate::codes::Code;
 
@@ -18,9 +19,12 @@ impl Handle for JoinGroupRequestData {
 
     async fn answer(self, call: Call) -> JoinGroupResponseData {
         let group = plain(&self.group_id);
+        if let Err(code) = call.check(Operation::Read, Resource::Group(&group)) {
+            return refused(code, self.member_id, call.version);
+        }
         match call.broker().join_group(&group, join(self, &call)).await {
             Ok(joined) => accepted(joined, call.version),
-            Err(failure) => refused(failure, call.version),
+            Err(failure) => refused(failure.error.error(), text(failure.member_id), call.version),
         }
     }
 }
@@ -69,13 +73,13 @@ fn accepted(joined: Joined, version: i16) -> JoinGroupResponseData {
     }
 }
 
-fn refused(failure: JoinFailure, version: i16) -> JoinGroupResponseData {
+fn refused(error: ErrorCode, member_id: KafkaString, version: i16) -> JoinGroupResponseData {
     JoinGroupResponseData {
-        error_code: failure.error.code(),
+        error_code: error.code(),
         generation_id: -1,
         // Null only where the version knows null.
         protocol_name: if version >= 7 { None } else { Some(text("")) },
-        member_id: text(failure.member_id),
+        member_id,
         ..Default::default()
     }
 }

@@ -8,6 +8,7 @@ use headwater_wire::messages::leave_group_request::MemberIdentity;
 use headwater_wire::messages::leave_group_response::MemberResponse;
 use headwater_wire::messages::{LeaveGroupRequestData, LeaveGroupResponseData};
 
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, plain, plain_option, text};
 use crate::codes::{Code, code_of};
 
@@ -18,6 +19,13 @@ impl Handle for LeaveGroupRequestData {
     const VERSIONS: Versions = Versions::new(0, 5);
 
     async fn answer(self, call: Call) -> LeaveGroupResponseData {
+        let refused = |error_code| LeaveGroupResponseData {
+            error_code,
+            ..Default::default()
+        };
+        if let Err(code) = call.check(Operation::Read, Resource::Group(self.group_id.as_str())) {
+            return refused(code.code());
+        }
         let many = call.version >= BATCHED_FROM;
         let one = |member: &MemberIdentity| Leaver {
             member_id: plain(&member.member_id),
@@ -43,15 +51,9 @@ impl Handle for LeaveGroupRequestData {
                 let error_code = outcomes
                     .first()
                     .map_or(0, |outcome| code_of(&outcome.outcome));
-                LeaveGroupResponseData {
-                    error_code,
-                    ..Default::default()
-                }
+                refused(error_code)
             }
-            Err(error) => LeaveGroupResponseData {
-                error_code: error.code(),
-                ..Default::default()
-            },
+            Err(error) => refused(error.code()),
         }
     }
 }

@@ -1,20 +1,25 @@
 //! OffsetCommit, v2-10.
 //!
-//! v5 drops the retention time; v6 adds leader epochs; v7 static members; v8 is flexible; v9 the consumer protocol's errors;
+//! v2-4 bear a retention time, deprecated and honoured as by Kafka; v5 drops it; v6 adds leader epochs; v7 static members; v8 is flexible; v9 the consumer protocol's errors;
 //! v10 names topics by id (KIP-848).
 
-use headwater_broker::{BrokerError, CommitItem, TopicRef};
+use headwater_broker::{CommitItem, CommitMode, TopicRef};
 use headwater_coord::groups::Committer;
 use headwater_wire::messages::offset_commit_request::OffsetCommitRequestTopic;
 use headwater_wire::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use headwater_wire::messages::{OffsetCommitRequestData, OffsetCommitResponseData};
-use headwater_wire::{Versions, ids};
+use headwater_wire::{ErrorCode, Versions, ids};
 
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, plain, plain_option};
 use crate::codes::{Code, coordinator_code_of};
 
+/// First version without a retention time.
+const NO_RETENTION_FROM: i16 = 5;
+/// First version whose clients know of member epochs.
+const EPOCHS_FROM: i16 = 9;
 /// First version that names topics by id.
 const TOPIC_ID_FROM: i16 = 10;
 
@@ -27,33 +32,35 @@ impl Handle for OffsetCommitRequestData {
             instance_id: plain_option(self.group_instance_id.as_ref()),
             generation: self.generation_id_or_member_epoch,
         };
-        let names: Vec<Result<String, BrokerError>> = self
+        let group = self.group_id.as_str();
+        let may_commit = call.check(Operation::Read, Resource::Group(group));
+        let names: Vec<Result<String, ErrorCode>> = self
             .topics
             .iter()
-            .map(|topic| name_of(&call, topic))
+            .map(|topic| may_commit.and_then(|()| name_of(&call, topic)))
             .collect();
         let known = self
             .topics
             .iter()
             .zip(&names)
             .filter_map(|(topic, name)| Some((topic, name.as_ref().ok()?)));
-        let committed = call.broker().commit_offsets(
-            self.group_id.as_str(),
-            &by,
-            known.flat_map(|(topic, name)| items(topic, name)).collect(),
-        );
-        let mut codes = match committed.await {
-            Ok(outcomes) => outcomes
-                .iter()
-                .map(coordinator_code_of)
-                .collect::<Vec<i16>>()
-                .into_iter(),
-            Err(error) => {
-                vec![error.code(); self.topics.iter().map(|topic| topic.partitions.len()).sum()]
-                    .into_iter()
-            }
+        let retention_ms = Some(self.retention_time_ms).filter(|ms| *ms >= 0);
+        let mode = CommitMode {
+            transactional: false,
+            knows_epochs: call.version >= EPOCHS_FROM,
+            retention_ms: retention_ms.filter(|_| call.version < NO_RETENTION_FROM),
         };
-        let respond = |(topic, name): (OffsetCommitRequestTopic, Result<String, BrokerError>)| {
+        let items: Vec<CommitItem> = known.flat_map(|(topic, name)| items(topic, name)).collect();
+        let count = items.len();
+        let codes = match may_commit {
+            Ok(()) => match call.broker().commit_offsets(group, &by, mode, items).await {
+                Ok(outcomes) => outcomes.iter().map(coordinator_code_of).collect(),
+                Err(refusal) => vec![refusal.code(); count],
+            },
+            Err(_) => Vec::new(),
+        };
+        let mut codes = codes.into_iter();
+        let respond = |(topic, name): (OffsetCommitRequestTopic, Result<String, ErrorCode>)| {
             let unknown = name.err().map(|error| error.code());
             let partition = |partition_index| OffsetCommitResponsePartition {
                 partition_index,
@@ -80,14 +87,17 @@ impl Handle for OffsetCommitRequestData {
     }
 }
 
-fn name_of(call: &Call, topic: &OffsetCommitRequestTopic) -> Result<String, BrokerError> {
-    if call.version < TOPIC_ID_FROM {
-        return Ok(plain(&topic.name));
-    }
-    let found = call
-        .broker()
-        .find_topic(&TopicRef::Id(ids::topic_id(topic.topic_id)))?;
-    Ok(found.name.clone())
+fn name_of(call: &Call, topic: &OffsetCommitRequestTopic) -> Result<String, ErrorCode> {
+    let name = match call.version < TOPIC_ID_FROM {
+        true => plain(&topic.name),
+        false => {
+            let id = TopicRef::Id(ids::topic_id(topic.topic_id));
+            let found = call.broker().find_topic(&id);
+            found.map_err(|error| error.error())?.name.clone()
+        }
+    };
+    call.check(Operation::Read, Resource::Topic(&name))?;
+    Ok(name)
 }
 
 fn items<'a>(

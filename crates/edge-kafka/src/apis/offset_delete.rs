@@ -1,11 +1,15 @@
 //! OffsetDelete, v0.
 
-use headwater_wire::Versions;
+use headwater_wire::messages::offset_delete_request::{
+    OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+};
 use headwater_wire::messages::offset_delete_response::{
     OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
 use headwater_wire::messages::{OffsetDeleteRequestData, OffsetDeleteResponseData};
+use headwater_wire::{ErrorCode, Versions};
 
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, plain};
 use crate::codes::{Code, code_of};
 
@@ -13,46 +17,49 @@ impl Handle for OffsetDeleteRequestData {
     const VERSIONS: Versions = Versions::new(0, 0);
 
     async fn answer(self, call: Call) -> OffsetDeleteResponseData {
-        let places = self.topics.iter().flat_map(|topic| {
+        let refused = |error_code| OffsetDeleteResponseData {
+            error_code,
+            ..Default::default()
+        };
+        let group = self.group_id.as_str();
+        if let Err(code) = call.check(Operation::Delete, Resource::Group(group)) {
+            return refused(code.code());
+        }
+        let may: Vec<Result<(), ErrorCode>> = self
+            .topics
+            .iter()
+            .map(|topic| call.check(Operation::Read, Resource::Topic(topic.name.as_str())))
+            .collect();
+        let allowed = self.topics.iter().zip(&may).filter(|(_, may)| may.is_ok());
+        let places = allowed.flat_map(|(topic, _)| {
             topic
                 .partitions
                 .iter()
                 .map(|partition| (plain(&topic.name), partition.partition_index))
         });
-        let outcomes = match call
-            .broker()
-            .delete_offsets(self.group_id.as_str(), places.collect())
-            .await
-        {
+        let outcomes = call.broker().delete_offsets(group, places.collect()).await;
+        let outcomes = match outcomes {
             Ok(outcomes) => outcomes,
-            Err(error) => {
-                return OffsetDeleteResponseData {
-                    error_code: error.code(),
-                    ..Default::default()
-                };
-            }
+            Err(error) => return refused(error.code()),
         };
         let mut codes = outcomes.iter().map(code_of);
-        let mut topics = Vec::with_capacity(self.topics.len());
-        for topic in self.topics {
-            let partition = |(partition_index, error_code)| OffsetDeleteResponsePartition {
-                partition_index,
-                error_code,
+        let respond = |(topic, may): (OffsetDeleteRequestTopic, Result<(), ErrorCode>)| {
+            let partition = |one: &OffsetDeleteRequestPartition| OffsetDeleteResponsePartition {
+                partition_index: one.partition_index,
+                error_code: match may {
+                    Ok(()) => codes.next().unwrap_or_default(),
+                    Err(code) => code.code(),
+                },
                 ..Default::default()
             };
-            let indexes = topic
-                .partitions
-                .iter()
-                .map(|partition| partition.partition_index);
-            let partitions = indexes.zip(codes.by_ref()).map(partition).collect();
-            topics.push(OffsetDeleteResponseTopic {
+            OffsetDeleteResponseTopic {
+                partitions: topic.partitions.iter().map(partition).collect(),
                 name: topic.name,
-                partitions,
                 ..Default::default()
-            });
-        }
+            }
+        };
         OffsetDeleteResponseData {
-            topics,
+            topics: self.topics.into_iter().zip(may).map(respond).collect(),
             ..Default::default()
         }
     }

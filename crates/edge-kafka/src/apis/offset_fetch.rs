@@ -3,7 +3,7 @@
 //! v2 takes null for all topics and adds a top-level error; v5 leader epochs; v6 is flexible; v7 stable offsets only (always so
 //! here); v8 asks for several groups (KIP-709); v9 members of the consumer protocol; v10 names topics by id.
 
-use headwater_broker::{BrokerError, CommittedOffset, GroupOffsets, TopicRef};
+use headwater_broker::{BrokerError, CommittedOffset, GroupOffsets, OffsetReader, TopicRef};
 use headwater_wire::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
@@ -14,9 +14,14 @@ use headwater_wire::messages::offset_fetch_response::{
 use headwater_wire::messages::{OffsetFetchRequestData, OffsetFetchResponseData};
 use headwater_wire::{ErrorCode, Versions, ids};
 
-use crate::call::{Call, Handle, plain, text};
-use crate::codes::coordinator_code_of;
+use crate::authorize::{Operation, Resource};
+use crate::call::{Call, Handle, plain, plain_option, text};
+use crate::codes::{Code, coordinator_code_of};
 
+/// First version with an error for the whole group.
+const GROUP_ERROR_FROM: i16 = 2;
+/// First version in which members of the consumer protocol say who they are.
+const MEMBERS_FROM: i16 = 9;
 /// First version with several groups.
 const BATCHED_FROM: i16 = 8;
 /// First version that names topics by id.
@@ -81,27 +86,73 @@ fn older(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
 }
 
 async fn one_group(call: &Call, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
-    let outcome = call.broker().fetch_offsets(group.group_id.as_str()).await;
-    let error_code = coordinator_code_of(&outcome);
-    let Ok(offsets) = outcome else {
-        return OffsetFetchResponseGroup {
+    let id = group.group_id.as_str();
+    match offsets_of(call, id, &group).await {
+        Ok(offsets) => {
+            let topics = match group.topics {
+                Some(topics) => topics
+                    .into_iter()
+                    .map(|topic| asked(call, &offsets, topic))
+                    .collect(),
+                None => all(call, offsets),
+            };
+            OffsetFetchResponseGroup {
+                group_id: group.group_id,
+                topics,
+                ..Default::default()
+            }
+        }
+        Err(error_code) => OffsetFetchResponseGroup {
+            // Versions without an error for the group bear it in every partition.
+            topics: match call.version < GROUP_ERROR_FROM {
+                true => refused(group.topics.unwrap_or_default(), error_code),
+                false => Vec::new(),
+            },
             group_id: group.group_id,
             error_code,
             ..Default::default()
-        };
-    };
-    let topics = match group.topics {
-        Some(topics) => topics
-            .into_iter()
-            .map(|topic| asked(call, &offsets, topic))
-            .collect(),
-        None => all(call, offsets),
-    };
-    OffsetFetchResponseGroup {
-        group_id: group.group_id,
-        topics,
-        ..Default::default()
+        },
     }
+}
+
+async fn offsets_of(
+    call: &Call,
+    id: &str,
+    group: &OffsetFetchRequestGroup,
+) -> Result<GroupOffsets, i16> {
+    call.check(Operation::Describe, Resource::Group(id))
+        .map_err(|code| code.code())?;
+    if call.version >= MEMBERS_FROM {
+        let reader = OffsetReader {
+            member_id: plain_option(group.member_id.as_ref()),
+            epoch: group.member_epoch,
+        };
+        call.broker()
+            .check_offset_reader(id, &reader)
+            .map_err(|refusal| refusal.code())?;
+    }
+    match call.broker().fetch_offsets(id).await {
+        Ok(offsets) => Ok(offsets),
+        // What is on its way to the disk cannot be waited for: to be asked again.
+        Err(BrokerError::Retry(_)) => Err(ErrorCode::CoordinatorLoadInProgress.code()),
+        Err(error) => Err(coordinator_code_of::<()>(&Err(error))),
+    }
+}
+
+fn refused(topics: Vec<OffsetFetchRequestTopics>, code: i16) -> Vec<OffsetFetchResponseTopics> {
+    let topic = |topic: OffsetFetchRequestTopics| OffsetFetchResponseTopics {
+        partitions: topic
+            .partition_indexes
+            .into_iter()
+            .map(|index| OffsetFetchResponsePartitions {
+                error_code: code,
+                ..respond(index, None)
+            })
+            .collect(),
+        name: topic.name,
+        ..Default::default()
+    };
+    topics.into_iter().map(topic).collect()
 }
 
 fn asked(
@@ -115,17 +166,22 @@ fn asked(
         partition_indexes,
         ..
     } = topic;
-    let found: Result<String, BrokerError> = match call.version >= TOPIC_ID_FROM {
+    let found = match call.version >= TOPIC_ID_FROM {
         true => call
             .broker()
             .find_topic(&TopicRef::Id(ids::topic_id(topic_id)))
-            .map(|topic| topic.name.clone()),
+            .map(|topic| topic.name.clone())
+            .map_err(|_| ErrorCode::UnknownTopicId),
         false => Ok(plain(&name)),
     };
+    let found = found.and_then(|name| {
+        call.check(Operation::Describe, Resource::Topic(&name))
+            .map(|()| name)
+    });
     let partition = |index| match &found {
         Ok(name) => respond(index, offsets.get(&(name.clone(), index))),
-        Err(_) => OffsetFetchResponsePartitions {
-            error_code: ErrorCode::UnknownTopicId.code(),
+        Err(code) => OffsetFetchResponsePartitions {
+            error_code: code.code(),
             ..respond(index, None)
         },
     };
@@ -145,6 +201,9 @@ fn all(call: &Call, offsets: GroupOffsets) -> Vec<OffsetFetchResponseTopics> {
         let Some(topic) = catalog.topic(&name) else {
             continue;
         };
+        if !call.may(Operation::Describe, Resource::Topic(&name)) {
+            continue;
+        }
         if topics.last().is_none_or(|last| last.name.as_str() != name) {
             topics.push(OffsetFetchResponseTopics {
                 name: text(name),

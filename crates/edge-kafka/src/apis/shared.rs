@@ -29,8 +29,6 @@ const fn operations(codes: &[u8]) -> i32 {
 pub(crate) const TOPIC_OPERATIONS: i32 = operations(&[3, 4, 5, 6, 7, 8, 10, 11]);
 /// CREATE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS, IDEMPOTENT_WRITE.
 pub(crate) const CLUSTER_OPERATIONS: i32 = operations(&[5, 7, 8, 9, 10, 11, 12]);
-/// READ, DELETE, DESCRIBE.
-pub(crate) const GROUP_OPERATIONS: i32 = operations(&[3, 6, 8]);
 /// The client did not ask.
 pub(crate) const OPERATIONS_UNASKED: i32 = i32::MIN;
 

@@ -7,6 +7,7 @@ use headwater_wire::Versions;
 use headwater_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 use headwater_wire::messages::{SyncGroupRequestData, SyncGroupResponseData};
 
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, plain, plain_option, text};
 use crate::codes::Code;
 
@@ -14,6 +15,13 @@ impl Handle for SyncGroupRequestData {
     const VERSIONS: Versions = Versions::new(0, 5);
 
     async fn answer(self, call: Call) -> SyncGroupResponseData {
+        let refused = |error_code| SyncGroupResponseData {
+            error_code,
+            ..Default::default()
+        };
+        if let Err(code) = call.check(Operation::Read, Resource::Group(self.group_id.as_str())) {
+            return refused(code.code());
+        }
         // The buffer of a whole frame is not to live as long as the member: what is kept is copied.
         let assignment = |one: SyncGroupRequestAssignment| {
             (
@@ -36,10 +44,7 @@ impl Handle for SyncGroupRequestData {
                 assignment: synced.assignment,
                 ..Default::default()
             },
-            Err(error) => SyncGroupResponseData {
-                error_code: error.code(),
-                ..Default::default()
-            },
+            Err(error) => refused(error.code()),
         }
     }
 }
