@@ -32,9 +32,9 @@ pub(crate) use hosted::{Hosted, Shared};
 use journal::GroupJournal;
 use topics::Unasked;
 
+pub(crate) use admin::named;
 pub use admin::{ConsumerView, GroupListing, GroupPhase, GroupType, GroupView, MemberShare};
 pub use consumer::ConsumerRefusal;
-pub(crate) use admin::named;
 pub use offsets::{CommitItem, CommitMode, CommitRefusal, GroupOffsets, OffsetReader};
 
 /// All groups of this node that somebody joined. Those that only have offsets are not here.

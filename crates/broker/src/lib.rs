@@ -111,7 +111,12 @@ impl Broker {
         let outlived = cleaning.journal.producers().into_iter();
         let (producers, held) = ProducerTable::rebuild(&*log, clock.now_ms(), outlived)?;
         let broker = Self {
-            groups: Groups::open(Arc::clone(&log), world.clone(), Arc::clone(&catalog), &config)?,
+            groups: Groups::open(
+                Arc::clone(&log),
+                world.clone(),
+                Arc::clone(&catalog),
+                &config,
+            )?,
             fetch_budget: Arc::new(Semaphore::new(config.fetch_buffer_bytes_max)),
             config,
             log,

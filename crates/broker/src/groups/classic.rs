@@ -58,13 +58,17 @@ impl Broker {
     /// What the group says.
     pub async fn sync_group(&self, id: &str, sync: Sync) -> Result<Synced, GroupError> {
         let hosted = self.groups.find(id).ok_or(GroupError::UnknownMemberId)?;
-        let asked = self.groups.ask_consumer_group(&hosted, |group, context| {
-            group.classic_sync(&sync, context)
-        });
+        let asked = self
+            .groups
+            .ask_consumer_group(&hosted, |group, context| group.classic_sync(&sync, context));
         if let Some(answer) = asked.await {
             return answer;
         }
-        match self.groups.ask(&hosted, |to| Command::Sync { to, sync }).await {
+        match self
+            .groups
+            .ask(&hosted, |to| Command::Sync { to, sync })
+            .await
+        {
             Some(Reply::Sync(answer)) => answer,
             _ => Err(ENDED),
         }
@@ -101,7 +105,11 @@ impl Broker {
         if let Some(answer) = asked.await {
             return answer;
         }
-        match self.groups.ask(&hosted, |to| Command::Leave { to, leave }).await {
+        match self
+            .groups
+            .ask(&hosted, |to| Command::Leave { to, leave })
+            .await
+        {
             Some(Reply::Leave(answer)) => answer,
             _ => Err(ENDED),
         }
@@ -124,9 +132,8 @@ impl Groups {
                 }
             }
         }
-        let protocols = self.ask_consumer_group(hosted, |group, context| {
-            group.classic_join(join, context)
-        });
+        let protocols =
+            self.ask_consumer_group(hosted, |group, context| group.classic_join(join, context));
         let answer = protocols.await?;
         Some(match answer {
             Ok(joined) => Ok(Joined {

@@ -70,7 +70,9 @@ impl Kind {
             Self::Consumer(group) => {
                 let members = group.members().keys();
                 let members = members.map(|member| (member_key(id, member), None));
-                std::iter::once((head_key(id), None)).chain(members).collect()
+                std::iter::once((head_key(id), None))
+                    .chain(members)
+                    .collect()
             }
         }
     }
@@ -222,7 +224,10 @@ impl Groups {
         let Some(deadline_ms) = guard.kind.next_deadline() else {
             return;
         };
-        if guard.timer_ms.is_some_and(|earlier_ms| earlier_ms <= deadline_ms) {
+        if guard
+            .timer_ms
+            .is_some_and(|earlier_ms| earlier_ms <= deadline_ms)
+        {
             return;
         }
         guard.timer_ms = Some(deadline_ms);

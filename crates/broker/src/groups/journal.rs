@@ -254,7 +254,12 @@ mod tests {
         let held = usize::try_from(state.durable_end - state.start).unwrap();
         assert!(held <= RECORDS_MAX + 10, "{held} records");
         assert!(matches!(open(&log).1["g"], Saved::Consumer(_)));
-        journal.write(vec![(head_key("g"), None)]).unwrap().unwrap().await.unwrap();
+        journal
+            .write(vec![(head_key("g"), None)])
+            .unwrap()
+            .unwrap()
+            .await
+            .unwrap();
         assert!(open(&log).1.is_empty());
     }
 }

@@ -78,7 +78,10 @@ async fn a_member_joins_commits_and_is_expired_by_its_timer() {
         Err(CommitRefusal::Group(GroupError::IllegalGeneration))
     );
     let lag = &bench.broker.group_lags()[0];
-    assert_eq!((lag.state.name(), lag.partitions[0].committed), ("Stable", 3));
+    assert_eq!(
+        (lag.state.name(), lag.partitions[0].committed),
+        ("Stable", 3)
+    );
     assert_eq!(lag.members[0].assigned, ["t/0"]);
     let held = bench
         .broker
@@ -198,7 +201,11 @@ async fn a_restart_keeps_members_generations_and_epochs() {
     let sync = sync(&joined.member_id, joined.generation);
     bench.broker.sync_group("old", sync).await.unwrap();
     let hello = modern("m", modern::JOINING, modern::Partitions::new());
-    let beat = bench.broker.consumer_heartbeat("new", hello, all).await.unwrap();
+    let beat = bench
+        .broker
+        .consumer_heartbeat("new", hello, all)
+        .await
+        .unwrap();
     let owned = beat.assignment.unwrap();
     assert_eq!((beat.epoch, owned.values().next().unwrap().len()), (1, 2));
     let bench = bench.restart();
@@ -209,18 +216,35 @@ async fn a_restart_keeps_members_generations_and_epochs() {
     };
     assert_eq!(bench.broker.heartbeat("old", again).await, Ok(()));
     let lag = &bench.broker.group_lags()[1];
-    assert_eq!((lag.state.name(), lag.members[0].assigned.len()), ("Stable", 1));
-    let next = bench.broker.consumer_heartbeat("new", modern("m", 1, owned), all);
+    assert_eq!(
+        (lag.state.name(), lag.members[0].assigned.len()),
+        ("Stable", 1)
+    );
+    let next = bench
+        .broker
+        .consumer_heartbeat("new", modern("m", 1, owned), all);
     assert_eq!(next.await.unwrap().epoch, 1, "nothing is assigned anew");
-    let types: Vec<_> = bench.broker.list_groups().into_iter().map(|one| one.group_type).collect();
+    let types: Vec<_> = bench
+        .broker
+        .list_groups()
+        .into_iter()
+        .map(|one| one.group_type)
+        .collect();
     assert_eq!(types, [GroupType::Consumer, GroupType::Classic]);
     // Both are empty and deleted, and stay so.
     let leave = modern("m", modern::LEAVING, modern::Partitions::new());
-    bench.broker.consumer_heartbeat("new", leave, all).await.unwrap();
+    bench
+        .broker
+        .consumer_heartbeat("new", leave, all)
+        .await
+        .unwrap();
     bench.broker.delete_group("new").await.unwrap();
     let bench = bench.restart();
     assert_eq!(bench.broker.describe_group("new"), GroupView::Unknown);
-    assert_eq!(bench.broker.delete_group("old").await, Err(BrokerError::NonEmptyGroup));
+    assert_eq!(
+        bench.broker.delete_group("old").await,
+        Err(BrokerError::NonEmptyGroup)
+    );
 }
 
 #[tokio::test]
@@ -231,9 +255,16 @@ async fn a_classic_group_is_upgraded_and_downgraded_while_it_is_used() {
     let sync_first = sync(&first.member_id, first.generation);
     bench.broker.sync_group("g", sync_first).await.unwrap();
     let hello = modern("m", modern::JOINING, modern::Partitions::new());
-    let beat = bench.broker.consumer_heartbeat("g", hello, all).await.unwrap();
+    let beat = bench
+        .broker
+        .consumer_heartbeat("g", hello, all)
+        .await
+        .unwrap();
     assert_eq!(beat.epoch, 2);
-    assert!(matches!(bench.broker.describe_group("g"), GroupView::Consumer(_)));
+    assert!(matches!(
+        bench.broker.describe_group("g"),
+        GroupView::Consumer(_)
+    ));
     let old = |generation| Heartbeat {
         member_id: first.member_id.clone(),
         instance_id: None,
@@ -241,21 +272,46 @@ async fn a_classic_group_is_upgraded_and_downgraded_while_it_is_used() {
     };
     let told = bench.broker.heartbeat("g", old(1)).await;
     assert_eq!(told, Err(GroupError::RebalanceInProgress));
-    let joined = bench.broker.join_group("g", join(&first.member_id)).await.unwrap();
+    let joined = bench
+        .broker
+        .join_group("g", join(&first.member_id))
+        .await
+        .unwrap();
     assert_eq!((joined.generation, joined.members.len()), (2, 0));
-    bench.broker.sync_group("g", sync(&first.member_id, 2)).await.unwrap();
+    bench
+        .broker
+        .sync_group("g", sync(&first.member_id, 2))
+        .await
+        .unwrap();
     let bench = bench.restart();
     assert_eq!(bench.broker.heartbeat("g", old(2)).await, Ok(()));
     let stale = modern("m", 1, modern::Partitions::new());
     let refused = bench.broker.consumer_heartbeat("g", stale, all).await;
-    assert!(matches!(refused, Err(ConsumerRefusal::FencedEpoch { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ConsumerRefusal::FencedEpoch { .. })),
+        "{refused:?}"
+    );
     let leave = modern("m", modern::LEAVING, modern::Partitions::new());
-    bench.broker.consumer_heartbeat("g", leave, all).await.unwrap();
+    bench
+        .broker
+        .consumer_heartbeat("g", leave, all)
+        .await
+        .unwrap();
     let told = bench.broker.heartbeat("g", old(3)).await;
     assert_eq!(told, Err(GroupError::RebalanceInProgress));
-    assert!(matches!(bench.broker.describe_group("g"), GroupView::Known(_)));
-    let joined = bench.broker.join_group("g", join(&first.member_id)).await.unwrap();
-    assert_eq!((joined.generation, joined.leader), (4, first.member_id.clone()));
+    assert!(matches!(
+        bench.broker.describe_group("g"),
+        GroupView::Known(_)
+    ));
+    let joined = bench
+        .broker
+        .join_group("g", join(&first.member_id))
+        .await
+        .unwrap();
+    assert_eq!(
+        (joined.generation, joined.leader),
+        (4, first.member_id.clone())
+    );
 }
 
 #[tokio::test]
@@ -263,7 +319,11 @@ async fn commits_of_members_are_checked_by_epoch() {
     let bench = Bench::new();
     bench.topic("t", 1, &[]).await;
     let hello = modern("m", modern::JOINING, modern::Partitions::new());
-    bench.broker.consumer_heartbeat("g", hello, all).await.unwrap();
+    bench
+        .broker
+        .consumer_heartbeat("g", hello, all)
+        .await
+        .unwrap();
     let by = |generation| Committer {
         member_id: "m".into(),
         instance_id: None,
@@ -276,11 +336,21 @@ async fn commits_of_members_are_checked_by_epoch() {
     let commit = |epoch, mode| {
         let by = by(epoch);
         let broker = &bench.broker;
-        async move { broker.commit_offsets("g", &by, mode, vec![offset("t")]).await }
+        async move {
+            broker
+                .commit_offsets("g", &by, mode, vec![offset("t")])
+                .await
+        }
     };
     assert_eq!(commit(1, mode).await, Ok(vec![Ok(())]));
-    assert!(matches!(commit(0, mode).await, Err(CommitRefusal::Member(_))));
-    assert!(commit(1, CommitMode::default()).await.is_err(), "an old version");
+    assert!(matches!(
+        commit(0, mode).await,
+        Err(CommitRefusal::Member(_))
+    ));
+    assert!(
+        commit(1, CommitMode::default()).await.is_err(),
+        "an old version"
+    );
     let txn = CommitMode {
         transactional: true,
         ..mode
@@ -294,7 +364,9 @@ async fn commits_of_members_are_checked_by_epoch() {
     assert_eq!(bench.broker.check_offset_reader("g", &reader(1)), Ok(()));
     assert!(bench.broker.check_offset_reader("g", &reader(2)).is_err());
     let member = by(1);
-    let stranger = bench.broker.commit_offsets("nowhere", &member, mode, vec![offset("t")]);
+    let stranger = bench
+        .broker
+        .commit_offsets("nowhere", &member, mode, vec![offset("t")]);
     assert_eq!(stranger.await, Err(CommitRefusal::NoGroup));
 }
 
@@ -304,7 +376,11 @@ async fn an_expression_finds_topics_that_come_later_and_not_those_it_may_not_see
     bench.topic("ta", 1, &[]).await;
     let mut hello = modern("m", modern::JOINING, modern::Partitions::new());
     (hello.topic_names, hello.topic_regex) = (None, Some("t[ab]".into()));
-    let first = bench.broker.consumer_heartbeat("g", hello, all).await.unwrap();
+    let first = bench
+        .broker
+        .consumer_heartbeat("g", hello, all)
+        .await
+        .unwrap();
     assert_eq!(first.assignment.unwrap().len(), 1);
     bench.topic("tb", 1, &[]).await;
     bench.topic("tc", 1, &[]).await;
@@ -313,7 +389,11 @@ async fn an_expression_finds_topics_that_come_later_and_not_those_it_may_not_see
         topic_names: None,
         ..modern("m", epoch, modern::Partitions::new())
     };
-    let next = bench.broker.consumer_heartbeat("g", quiet(1), all).await.unwrap();
+    let next = bench
+        .broker
+        .consumer_heartbeat("g", quiet(1), all)
+        .await
+        .unwrap();
     assert_eq!((next.epoch, next.assignment.unwrap().len()), (2, 2));
     let mut bad = quiet(2);
     bad.topic_regex = Some("(".into());
@@ -321,7 +401,9 @@ async fn an_expression_finds_topics_that_come_later_and_not_those_it_may_not_see
     assert!(matches!(refused, Err(ConsumerRefusal::InvalidRegex { .. })));
     let mut hello = modern("n", modern::JOINING, modern::Partitions::new());
     (hello.topic_names, hello.topic_regex) = (None, Some("t.".into()));
-    let blind = bench.broker.consumer_heartbeat("h", hello, |topic: &str| topic == "tc");
+    let blind = bench
+        .broker
+        .consumer_heartbeat("h", hello, |topic: &str| topic == "tc");
     assert_eq!(blind.await.unwrap().assignment.unwrap().len(), 1);
 }
 
@@ -333,7 +415,11 @@ async fn old_offsets_go_and_groups_without_any_are_forgotten() {
     let now_ms = bench.broker.world().now_ms();
     let commit = |group: &'static str, mode| {
         let broker = &bench.broker;
-        async move { broker.commit_offsets(group, &simple(), mode, vec![offset("t")]).await }
+        async move {
+            broker
+                .commit_offsets(group, &simple(), mode, vec![offset("t")])
+                .await
+        }
     };
     commit("lone", CommitMode::default()).await.unwrap();
     let short = CommitMode {
@@ -342,7 +428,11 @@ async fn old_offsets_go_and_groups_without_any_are_forgotten() {
     };
     commit("short", short).await.unwrap();
     let hello = modern("m", modern::JOINING, modern::Partitions::new());
-    bench.broker.consumer_heartbeat("used", hello, all).await.unwrap();
+    bench
+        .broker
+        .consumer_heartbeat("used", hello, all)
+        .await
+        .unwrap();
     let by = Committer {
         member_id: "m".into(),
         instance_id: None,
@@ -352,7 +442,9 @@ async fn old_offsets_go_and_groups_without_any_are_forgotten() {
         knows_epochs: true,
         ..CommitMode::default()
     };
-    let used = bench.broker.commit_offsets("used", &by, mode, vec![offset("t")]);
+    let used = bench
+        .broker
+        .commit_offsets("used", &by, mode, vec![offset("t")]);
     used.await.unwrap();
     let joined = bench.broker.join_group("joined", join("")).await.unwrap();
     let leaver = headwater_coord::groups::Leaver {
@@ -371,7 +463,11 @@ async fn old_offsets_go_and_groups_without_any_are_forgotten() {
     bench.broker.expire_offsets(now_ms + 10_000);
     assert_eq!(ids(), ["lone", "used"]);
     bench.broker.expire_offsets(now_ms + week_ms + 10_000);
-    assert_eq!(ids(), ["used"], "its offsets are those of a topic that is read");
+    assert_eq!(
+        ids(),
+        ["used"],
+        "its offsets are those of a topic that is read"
+    );
     assert_eq!(bench.broker.fetch_offsets("used").await.unwrap().len(), 1);
     let bench = bench.restart();
     assert_eq!(bench.broker.list_groups().len(), 1);

@@ -74,9 +74,8 @@ fn describe(call: &Call, group_id: KafkaString, view: ConsumerView) -> Described
         .into_iter()
         .map(|share| member(call, share))
         .collect();
-    let hidden = |name: &KafkaString| {
-        !call.may(Operation::Describe, Resource::Topic(name.as_str()))
-    };
+    let hidden =
+        |name: &KafkaString| !call.may(Operation::Describe, Resource::Topic(name.as_str()));
     let named = |member: &Member| {
         let assigned = [&member.assignment, &member.target_assignment];
         let mut topics = assigned.into_iter().flat_map(|one| &one.topic_partitions);

@@ -28,7 +28,11 @@ impl Handle for ConsumerGroupHeartbeatRequestData {
         }
         let may_see = |topic: &str| call.may(Operation::Describe, Resource::Topic(topic));
         let beat = heartbeat(self, &call);
-        match call.broker().consumer_heartbeat(&group, beat, may_see).await {
+        match call
+            .broker()
+            .consumer_heartbeat(&group, beat, may_see)
+            .await
+        {
             Ok(beat) => accepted(beat),
             Err(refusal) => refused(refusal.error(), text(refusal.to_string())),
         }
@@ -51,7 +55,10 @@ fn heartbeat(request: ConsumerGroupHeartbeatRequestData, call: &Call) -> Heartbe
     let names = |names: Vec<KafkaString>| names.iter().map(plain).collect();
     let owned = |owned: Vec<Owned>| -> Partitions {
         let of_topic = |one: Owned| -> (TopicId, _) {
-            (ids::topic_id(one.topic_id), one.partitions.into_iter().collect())
+            (
+                ids::topic_id(one.topic_id),
+                one.partitions.into_iter().collect(),
+            )
         };
         owned.into_iter().map(of_topic).collect()
     };
