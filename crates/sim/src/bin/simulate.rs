@@ -29,7 +29,11 @@ fn main() -> ExitCode {
             write(&format!("{file}.again"), &two);
         }
     }
-    if good { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    }
 }
 
 fn number(text: Option<String>) -> u64 {
@@ -38,19 +42,31 @@ fn number(text: Option<String>) -> u64 {
 
 fn tell(one: &Report, two: &Report, ms: u128) -> bool {
     let (seed, hash, events) = (one.seed, one.hash, one.history.len());
-    println!("seed {seed}: {events} events, {} findings, hash {hash:016x}, {ms} ms", one.findings.len());
-    one.findings.iter().take(20).for_each(|finding| println!("  {finding}"));
+    println!(
+        "seed {seed}: {events} events, {} findings, hash {hash:016x}, {ms} ms",
+        one.findings.len()
+    );
+    one.findings
+        .iter()
+        .take(20)
+        .for_each(|finding| println!("  {finding}"));
     if !one.findings.is_empty() {
         one.events.iter().for_each(|event| println!("  at {event}"));
     }
     if one.hash != two.hash {
-        println!("seed {seed}: the second run differs: hash {:016x}", two.hash);
+        println!(
+            "seed {seed}: the second run differs: hash {:016x}",
+            two.hash
+        );
     }
     one.findings.is_empty() && one.hash == two.hash
 }
 
 fn write(file: &str, report: &Report) {
-    let lines = report.history.iter().filter_map(|line| serde_json::to_string(line).ok());
+    let lines = report
+        .history
+        .iter()
+        .filter_map(|line| serde_json::to_string(line).ok());
     if let Err(error) = std::fs::write(file, lines.collect::<Vec<_>>().join("\n")) {
         eprintln!("{file}: {error}");
     }

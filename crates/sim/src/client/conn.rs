@@ -40,7 +40,11 @@ impl Conn {
     ///
     /// # Errors
     /// The outcome is not known; the next call connects anew.
-    pub async fn call<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response, Gone> {
+    pub async fn call<R: Request>(
+        &mut self,
+        version: i16,
+        request: &R,
+    ) -> Result<R::Response, Gone> {
         let id = self.send(version, request).await?;
         self.receive::<R>(version, id).await
     }
@@ -68,7 +72,11 @@ impl Conn {
     ///
     /// # Errors
     /// The outcome is not known.
-    pub async fn receive<R: Request>(&mut self, version: i16, id: i32) -> Result<R::Response, Gone> {
+    pub async fn receive<R: Request>(
+        &mut self,
+        version: i16,
+        id: i32,
+    ) -> Result<R::Response, Gone> {
         let answer = tokio::time::timeout(PATIENCE, self.frame()).await;
         let Ok(Some(frame)) = answer else {
             return self.gone();

@@ -18,12 +18,20 @@ use crate::history::{Isolation, Place, Source};
 const TRIES: usize = 40;
 
 /// Copies until the field ends.
-pub async fn run(field: Field, group: String, name: String, inputs: Vec<Place>, outputs: Vec<Place>, seed: u64) {
+pub async fn run(
+    field: Field,
+    group: String,
+    name: String,
+    inputs: Vec<Place>,
+    outputs: Vec<Place>,
+    seed: u64,
+) {
     let mut rng = Mutator::new(seed);
     let mut member = Member::new(&field, &group, &name, inputs, rng.next_u64());
     for life in 0.. {
         let incarnation = format!("{name}.{life}");
-        let Some(mut writer) = Writer::begin(&field, &name, &incarnation, rng.next_u64()).await else {
+        let Some(mut writer) = Writer::begin(&field, &name, &incarnation, rng.next_u64()).await
+        else {
             if field.has_ended() {
                 return;
             }
@@ -39,14 +47,21 @@ pub async fn run(field: Field, group: String, name: String, inputs: Vec<Place>, 
 }
 
 /// Copies until a rebalance, or until the writer is over.
-async fn copy(member: &mut Member, writer: &mut Writer, name: &str, outputs: &[Place]) -> Result<(), Trouble> {
+async fn copy(
+    member: &mut Member,
+    writer: &mut Writer,
+    name: &str,
+    outputs: &[Place],
+) -> Result<(), Trouble> {
     let Ok(mine) = member.join().await else {
         return Ok(());
     };
     let Ok(mut positions) = member.positions(&mine).await else {
         return Ok(());
     };
-    positions.iter_mut().for_each(|position| position.1 = position.1.max(0));
+    positions
+        .iter_mut()
+        .for_each(|position| position.1 = position.1.max(0));
     let field = member.field.clone();
     while !field.has_ended() {
         if member.rng.below(4) == 0 && member.heartbeat().await.is_err() {
@@ -77,11 +92,26 @@ async fn copy_some(
     let field = member.field.clone();
     let since = field.clock.elapsed_us();
     let max_bytes = 200 + member.rng.below(2_000) as i32;
-    let answer = fetch(&mut member.conn, &[(at.clone(), from)], Isolation::Committed, max_bytes, 50).await;
+    let answer = fetch(
+        &mut member.conn,
+        &[(at.clone(), from)],
+        Isolation::Committed,
+        max_bytes,
+        50,
+    )
+    .await;
     let Ok(Some((_, _, Ok(fetched)))) = answer.map(|mut all| all.pop()) else {
         return Ok(Err(Out));
     };
-    note(&field, name, since, Isolation::Committed, &at, from, &fetched);
+    note(
+        &field,
+        name,
+        since,
+        Isolation::Committed,
+        &at,
+        from,
+        &fetched,
+    );
     if fetched.records.is_empty() {
         return Ok(Ok(Some(fetched.next)));
     }
@@ -89,7 +119,13 @@ async fn copy_some(
     let sources: Vec<Option<Source>> = fetched
         .records
         .iter()
-        .map(|got| Some(Source { group: member.group.clone(), at: at.clone(), offset: got.offset }))
+        .map(|got| {
+            Some(Source {
+                group: member.group.clone(),
+                at: at.clone(),
+                offset: got.offset,
+            })
+        })
         .collect();
     let output = &outputs[member.rng.below(outputs.len())];
     let mut done = writer.write(output, &sources).await;
@@ -110,7 +146,12 @@ async fn copy_some(
 }
 
 /// Puts the position into the transaction.
-async fn send_offset(member: &Member, writer: &mut Writer, at: &Place, offset: i64) -> Result<(), Trouble> {
+async fn send_offset(
+    member: &Member,
+    writer: &mut Writer,
+    at: &Place,
+    offset: i64,
+) -> Result<(), Trouble> {
     if !writer.v2 {
         add_offsets(member, writer).await?;
     }
@@ -138,7 +179,9 @@ async fn send_offset(member: &Member, writer: &mut Writer, at: &Place, offset: i
     for _ in 0..TRIES {
         if let Ok(answer) = writer.conn.call(version, &request).await {
             let topic = answer.topics.first();
-            let code = topic.and_then(|topic| topic.partitions.first()).map_or(-1, |one| one.error_code);
+            let code = topic
+                .and_then(|topic| topic.partitions.first())
+                .map_or(-1, |one| one.error_code);
             match code {
                 0 => return Ok(()),
                 code if is_retriable(code) => {}
@@ -159,7 +202,12 @@ async fn add_offsets(member: &Member, writer: &mut Writer) -> Result<(), Trouble
         ..Default::default()
     };
     for _ in 0..TRIES {
-        match writer.conn.call(3, &request).await.map(|answer| answer.error_code) {
+        match writer
+            .conn
+            .call(3, &request)
+            .await
+            .map(|answer| answer.error_code)
+        {
             Ok(0) => return Ok(()),
             Ok(code) if !is_retriable(code) => return Err(writer.trouble(code)),
             _ => pause(&mut writer.rng, 150).await,

@@ -50,7 +50,9 @@ fn assignment(places: &[&Place]) -> Bytes {
         out.put_i16(topic.len() as i16);
         out.put_slice(topic.as_bytes());
         out.put_i32(partitions.len() as i32);
-        partitions.iter().for_each(|(index, ())| out.put_i32(*index));
+        partitions
+            .iter()
+            .for_each(|(index, ())| out.put_i32(*index));
     }
     out.put_i32(-1);
     out.into()
@@ -112,14 +114,28 @@ impl Member {
             return Err(Out);
         }
         self.generation = joined.generation_id;
-        let mut members: Vec<&str> = joined.members.iter().map(|one| one.member_id.as_str()).collect();
+        let mut members: Vec<&str> = joined
+            .members
+            .iter()
+            .map(|one| one.member_id.as_str())
+            .collect();
         members.sort_unstable();
-        let share = |place: usize| self.places.iter().skip(place).step_by(members.len()).collect::<Vec<_>>();
-        let assignments = members.iter().enumerate().map(|(place, id)| SyncGroupRequestAssignment {
-            member_id: (*id).to_owned().into(),
-            assignment: assignment(&share(place)),
-            ..Default::default()
-        });
+        let share = |place: usize| {
+            self.places
+                .iter()
+                .skip(place)
+                .step_by(members.len())
+                .collect::<Vec<_>>()
+        };
+        let assignments =
+            members
+                .iter()
+                .enumerate()
+                .map(|(place, id)| SyncGroupRequestAssignment {
+                    member_id: (*id).to_owned().into(),
+                    assignment: assignment(&share(place)),
+                    ..Default::default()
+                });
         let request = m::SyncGroupRequestData {
             group_id: self.group.clone().into(),
             generation_id: self.generation,
@@ -165,7 +181,12 @@ impl Member {
         }
         for (at, offset) in &positions {
             let (group, at, offset) = (self.group.clone(), at.clone(), *offset);
-            self.field.note(Event::Position { group, since, at, offset });
+            self.field.note(Event::Position {
+                group,
+                since,
+                at,
+                offset,
+            });
         }
         Ok(positions)
     }
@@ -176,7 +197,11 @@ impl Member {
     /// It does not count, or nobody knows.
     pub async fn commit(&mut self, at: &Place, offset: i64) -> Result<(), Out> {
         let (group, place) = (self.group.clone(), at.clone());
-        self.field.note(Event::Offer { group: group.clone(), at: place.clone(), offset });
+        self.field.note(Event::Offer {
+            group: group.clone(),
+            at: place.clone(),
+            offset,
+        });
         let partition = OffsetCommitRequestPartition {
             partition_index: at.1,
             committed_offset: offset,
@@ -195,15 +220,27 @@ impl Member {
             ..Default::default()
         };
         let answer = self.conn.call(7, &request).await?;
-        let code = answer.topics.first().and_then(|topic| topic.partitions.first()).map_or(-1, |one| one.error_code);
+        let code = answer
+            .topics
+            .first()
+            .and_then(|topic| topic.partitions.first())
+            .map_or(-1, |one| one.error_code);
         match code {
             0 => {
-                self.field.note(Event::Offered { group, at: place, offset });
+                self.field.note(Event::Offered {
+                    group,
+                    at: place,
+                    offset,
+                });
                 Ok(())
             }
             code => {
                 if is_refusal(code) {
-                    self.field.note(Event::OfferRefused { group, at: place, offset });
+                    self.field.note(Event::OfferRefused {
+                        group,
+                        at: place,
+                        offset,
+                    });
                 }
                 Err(Out)
             }
@@ -256,7 +293,11 @@ pub async fn run(field: Field, group: String, name: String, places: Vec<Place>, 
     }
 }
 
-async fn consume(member: &mut Member, name: &str, mut positions: Vec<(Place, i64)>) -> Result<(), Out> {
+async fn consume(
+    member: &mut Member,
+    name: &str,
+    mut positions: Vec<(Place, i64)>,
+) -> Result<(), Out> {
     let field = member.field.clone();
     for position in positions.iter_mut().filter(|position| position.1 < 0) {
         position.1 = reset(&field, &mut member.conn, &position.0).await;
@@ -264,7 +305,9 @@ async fn consume(member: &mut Member, name: &str, mut positions: Vec<(Place, i64
     while !field.has_ended() {
         let since = field.clock.elapsed_us();
         let isolation = Isolation::Committed;
-        for (at, from, fetched) in fetch(&mut member.conn, &positions, isolation, 3_000, 100).await? {
+        for (at, from, fetched) in
+            fetch(&mut member.conn, &positions, isolation, 3_000, 100).await?
+        {
             let fetched = fetched.map_err(|_| Out)?;
             note(&field, name, since, isolation, &at, from, &fetched);
             if let Some(position) = positions.iter_mut().find(|(place, _)| *place == at) {

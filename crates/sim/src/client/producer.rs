@@ -5,9 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use headwater_record::fuzz::Mutator;
 use headwater_record::{BatchBuilder, Codec};
+use headwater_wire::ErrorCode;
 use headwater_wire::messages as m;
 use headwater_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use headwater_wire::ErrorCode;
 
 use super::conn::{Conn, Gone};
 use super::{Field, pause};
@@ -71,7 +71,8 @@ impl Pen {
     ) -> Batch {
         let sequence = self.sequences.entry(at.clone()).or_default();
         let codec = Codec::ALL[rng.below(Codec::ALL.len())];
-        let mut builder = BatchBuilder::new(codec).producer(self.identity.id, self.identity.epoch, *sequence);
+        let mut builder =
+            BatchBuilder::new(codec).producer(self.identity.id, self.identity.epoch, *sequence);
         if txn.is_some() {
             builder = builder.transactional();
         }
@@ -131,7 +132,10 @@ pub enum Outcome {
 
 /// Reads the answer to a request with one batch.
 pub fn outcome(answer: &m::ProduceResponseData) -> Outcome {
-    let partition = answer.responses.first().and_then(|topic| topic.partition_responses.first());
+    let partition = answer
+        .responses
+        .first()
+        .and_then(|topic| topic.partition_responses.first());
     let Some(partition) = partition else {
         return Outcome::Refused(-1);
     };
@@ -226,7 +230,12 @@ pub async fn run(field: Field, name: String, places: Vec<Place>, seed: u64) {
 }
 
 /// Sends all that waits in one go, then reads the answers; what is acked waits no longer.
-async fn send_all(field: &Field, conn: &mut Conn, pen: &Pen, waiting: &mut VecDeque<Batch>) -> Result<(), Gone> {
+async fn send_all(
+    field: &Field,
+    conn: &mut Conn,
+    pen: &Pen,
+    waiting: &mut VecDeque<Batch>,
+) -> Result<(), Gone> {
     let mut ids = Vec::new();
     for batch in waiting.iter() {
         ids.push(conn.send(PRODUCE_V1, &produce(batch, None)).await?);
@@ -246,7 +255,10 @@ async fn send_all(field: &Field, conn: &mut Conn, pen: &Pen, waiting: &mut VecDe
                         && first
                     {
                         let numbers = &batch.numbers;
-                        field.complain(format!("{}: {numbers:?} in {:?} was refused with {code}", pen.name, batch.at));
+                        field.complain(format!(
+                            "{}: {numbers:?} in {:?} was refused with {code}",
+                            pen.name, batch.at
+                        ));
                     }
                     left.push_back(batch);
                     result = Err(Gone);

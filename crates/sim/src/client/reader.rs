@@ -97,7 +97,10 @@ fn unpack(data: &PartitionData, from: i64, isolation: Isolation) -> Fetched {
     let mut hidden: Vec<i64> = Vec::new();
     let bytes = data.records.clone().unwrap_or_default();
     for (header, batch) in batches(bytes).flatten() {
-        while aborted.last().is_some_and(|one| one.first_offset <= header.last_offset()) {
+        while aborted
+            .last()
+            .is_some_and(|one| one.first_offset <= header.last_offset())
+        {
             hidden.extend(aborted.pop().map(|one| one.producer_id));
         }
         fetched.next = header.last_offset() + 1;
@@ -119,19 +122,37 @@ fn unpack_batch(batch: &Bytes, from: i64) -> Vec<Got> {
     let Ok(walk) = records(batch) else {
         return Vec::new();
     };
-    let got = walk.flatten().filter(|record| record.offset >= from).map(|record| {
-        let value = record.value.unwrap_or_default();
-        let text = String::from_utf8_lossy(&value).into_owned();
-        let mut parts = text.split('/');
-        let writer = parts.next().unwrap_or_default().to_owned();
-        let n = parts.next().and_then(|n| n.parse().ok()).unwrap_or(u64::MAX);
-        Got { offset: record.offset, writer, n }
-    });
+    let got = walk
+        .flatten()
+        .filter(|record| record.offset >= from)
+        .map(|record| {
+            let value = record.value.unwrap_or_default();
+            let text = String::from_utf8_lossy(&value).into_owned();
+            let mut parts = text.split('/');
+            let writer = parts.next().unwrap_or_default().to_owned();
+            let n = parts
+                .next()
+                .and_then(|n| n.parse().ok())
+                .unwrap_or(u64::MAX);
+            Got {
+                offset: record.offset,
+                writer,
+                n,
+            }
+        });
     got.collect()
 }
 
 /// Notes what a fetch gave and moves the position.
-pub fn note(field: &Field, reader: &str, since: u64, isolation: Isolation, at: &Place, from: i64, fetched: &Fetched) {
+pub fn note(
+    field: &Field,
+    reader: &str,
+    since: u64,
+    isolation: Isolation,
+    at: &Place,
+    from: i64,
+    fetched: &Fetched,
+) {
     let record = |got: &Got| (got.offset, got.writer.clone(), got.n);
     if fetched.next > from {
         field.note(Event::Read {
@@ -144,7 +165,11 @@ pub fn note(field: &Field, reader: &str, since: u64, isolation: Isolation, at: &
             records: fetched.records.iter().map(record).collect(),
         });
     }
-    let stable = if fetched.stable < 0 { fetched.high } else { fetched.stable };
+    let stable = if fetched.stable < 0 {
+        fetched.high
+    } else {
+        fetched.stable
+    };
     field.note(Event::Marks {
         reader: reader.to_owned(),
         since,
@@ -163,7 +188,11 @@ pub async fn run(field: Field, name: String, places: Vec<Place>, isolation: Isol
     while !field.has_ended() {
         let since = field.clock.elapsed_us();
         let max_bytes = 200 + rng.below(20_000) as i32;
-        let asked: Vec<_> = positions.iter().filter(|_| rng.below(3) > 0).cloned().collect();
+        let asked: Vec<_> = positions
+            .iter()
+            .filter(|_| rng.below(3) > 0)
+            .cloned()
+            .collect();
         let Ok(answer) = fetch(&mut conn, &asked, isolation, max_bytes, 100).await else {
             pause(&mut rng, 200).await;
             continue;
@@ -177,7 +206,9 @@ pub async fn run(field: Field, name: String, places: Vec<Place>, isolation: Isol
                     note(&field, &name, since, isolation, &at, from, &fetched);
                     position.1 = fetched.next;
                 }
-                Err(code) if code == ErrorCode::OffsetOutOfRange.code() => position.1 = reset(&field, &mut conn, &at).await,
+                Err(code) if code == ErrorCode::OffsetOutOfRange.code() => {
+                    position.1 = reset(&field, &mut conn, &at).await
+                }
                 Err(_) => pause(&mut rng, 100).await,
             }
         }
@@ -208,7 +239,10 @@ pub async fn reset(field: &Field, conn: &mut Conn, at: &Place) -> i64 {
     };
     for _ in 0..20 {
         if let Ok(answer) = conn.call(5, &request).await
-            && let Some(found) = answer.topics.first().and_then(|topic| topic.partitions.first())
+            && let Some(found) = answer
+                .topics
+                .first()
+                .and_then(|topic| topic.partitions.first())
             && found.error_code == 0
         {
             return found.offset;

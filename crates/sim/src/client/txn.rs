@@ -40,7 +40,12 @@ pub struct Writer {
 
 impl Writer {
     /// Gets its epoch, which fences older writers; `None` when nobody gives it one.
-    pub async fn begin(field: &Field, transactional_id: &str, name: &str, seed: u64) -> Option<Self> {
+    pub async fn begin(
+        field: &Field,
+        transactional_id: &str,
+        name: &str,
+        seed: u64,
+    ) -> Option<Self> {
         let mut rng = Mutator::new(seed);
         let mut conn = Conn::new(field.network.clone(), name);
         let v2 = rng.below(2) == 0;
@@ -109,7 +114,12 @@ impl Writer {
         let version = if self.v2 { PRODUCE_V2 } else { PRODUCE_V1 };
         for _ in 0..TRIES {
             let request = produce(&batch, Some(&self.transactional_id));
-            match self.conn.call(version, &request).await.map(|answer| outcome(&answer)) {
+            match self
+                .conn
+                .call(version, &request)
+                .await
+                .map(|answer| outcome(&answer))
+            {
                 Ok(Outcome::Acked(base)) => {
                     note_ack(&self.field, &self.pen, &batch, base);
                     return Ok(());
@@ -219,11 +229,19 @@ impl Writer {
 }
 
 /// Transactions under one transactional id until the field ends. Two of them fence each other.
-pub async fn run(field: Field, transactional_id: String, stem: String, places: Vec<Place>, seed: u64) {
+pub async fn run(
+    field: Field,
+    transactional_id: String,
+    stem: String,
+    places: Vec<Place>,
+    seed: u64,
+) {
     let mut rng = Mutator::new(seed);
     for life in 0.. {
         let name = format!("{stem}.{life}");
-        let Some(mut writer) = Writer::begin(&field, &transactional_id, &name, rng.next_u64()).await else {
+        let Some(mut writer) =
+            Writer::begin(&field, &transactional_id, &name, rng.next_u64()).await
+        else {
             if field.has_ended() {
                 return;
             }

@@ -103,7 +103,11 @@ impl Node {
         while log.turn_keeper() == Turn::Did {}
         let tasks = Arc::new(SimTasks::default());
         let clock: Arc<SimClock> = Arc::clone(&self.clock);
-        let world = World::new(clock, Arc::<SimRandom>::clone(&self.random), Arc::<SimTasks>::clone(&tasks));
+        let world = World::new(
+            clock,
+            Arc::<SimRandom>::clone(&self.random),
+            Arc::<SimTasks>::clone(&tasks),
+        );
         let config = BrokerConfig {
             session_timeout_ms_min: 100,
             ..BrokerConfig::default()
@@ -114,7 +118,13 @@ impl Node {
         let edge = Edge::new(Arc::clone(&broker), EdgeConfig::new("node", 9092));
         tasks.start(drive(Arc::clone(&log), Arc::clone(&self.slow_us), seed));
         let (stop, _) = watch::channel(false);
-        self.state.lock().life = Some(Life { log, broker, edge, tasks, stop });
+        self.state.lock().life = Some(Life {
+            log,
+            broker,
+            edge,
+            tasks,
+            stop,
+        });
         Ok(())
     }
 
@@ -142,7 +152,10 @@ impl Node {
     /// Whether it runs and its disk has not failed: a node whose log has failed ends itself.
     pub fn is_well(&self) -> bool {
         let state = self.state.lock();
-        state.life.as_ref().is_some_and(|life| life.log.failure().is_none())
+        state
+            .life
+            .as_ref()
+            .is_some_and(|life| life.log.failure().is_none())
     }
 
     /// Why the log takes nothing any more.
@@ -164,7 +177,11 @@ impl Node {
 
     /// The broker of this life.
     pub fn broker(&self) -> Option<Arc<Broker>> {
-        self.state.lock().life.as_ref().map(|life| Arc::clone(&life.broker))
+        self.state
+            .lock()
+            .life
+            .as_ref()
+            .map(|life| Arc::clone(&life.broker))
     }
 
     /// Takes a connection; false when nobody listens.
@@ -175,7 +192,10 @@ impl Node {
         };
         let halves = tokio::io::split(stream);
         let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let connection = life.edge.clone().connection(halves, peer, life.stop.subscribe());
+        let connection = life
+            .edge
+            .clone()
+            .connection(halves, peer, life.stop.subscribe());
         life.tasks.start(connection);
         true
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use headwater_record::fuzz::Mutator;
 use headwater_wire::messages as m;
 use headwater_wire::messages::create_topics_request::CreatableTopic;
-use headwater_wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use headwater_wire::messages::delete_records_request::{
+    DeleteRecordsPartition, DeleteRecordsTopic,
+};
 
 use super::{Settings, places};
 use crate::client::conn::Conn;
@@ -59,7 +61,9 @@ pub async fn trim(field: Field, at: Place, seed: u64) {
             ..Default::default()
         };
         let answer = conn.call(2, &request).await;
-        let done = answer.ok().and_then(|answer| Some(answer.topics.first()?.partitions.first()?.clone()));
+        let done = answer
+            .ok()
+            .and_then(|answer| Some(answer.topics.first()?.partitions.first()?.clone()));
         if let Some(done) = done.filter(|done| done.error_code == 0) {
             let (at, before) = (at.clone(), done.low_watermark);
             field.note(Event::Trimmed { at, before });
@@ -74,7 +78,8 @@ pub async fn read_all(field: &Field, all: &[Place]) -> Vec<String> {
     for isolation in [Isolation::Committed, Isolation::Uncommitted] {
         for at in all {
             let start = reset(field, &mut conn, at).await;
-            let read = tokio::time::timeout(PATIENCE, read_one(field, &mut conn, isolation, at, start));
+            let read =
+                tokio::time::timeout(PATIENCE, read_one(field, &mut conn, isolation, at, start));
             if read.await.is_err() {
                 findings.push(format!("{at:?} cannot be read to its end, {isolation:?}"));
             }
@@ -83,11 +88,20 @@ pub async fn read_all(field: &Field, all: &[Place]) -> Vec<String> {
     findings
 }
 
-async fn read_one(field: &Field, conn: &mut Conn, isolation: Isolation, at: &Place, mut position: i64) {
+async fn read_one(
+    field: &Field,
+    conn: &mut Conn,
+    isolation: Isolation,
+    at: &Place,
+    mut position: i64,
+) {
     loop {
         let since = field.clock.elapsed_us();
         let asked = [(at.clone(), position)];
-        match fetch(conn, &asked, isolation, 100_000, 50).await.map(|mut all| all.pop()) {
+        match fetch(conn, &asked, isolation, 100_000, 50)
+            .await
+            .map(|mut all| all.pop())
+        {
             Ok(Some((_, from, Ok(fetched)))) => {
                 note(field, AUDIT, since, isolation, at, from, &fetched);
                 position = fetched.next;

@@ -14,7 +14,13 @@ const NORMAL: Duration = Duration::from_millis(1);
 const JUMP_MS_MAX: usize = 40 * 60 * 1000;
 
 /// Lets things happen for so long, then mends everything. Gives what happened; a start that fails is a finding.
-pub async fn befall(node: &Node, field: &Field, seed: u64, duration: Duration, findings: &mut Vec<String>) -> Vec<String> {
+pub async fn befall(
+    node: &Node,
+    field: &Field,
+    seed: u64,
+    duration: Duration,
+    findings: &mut Vec<String>,
+) -> Vec<String> {
     let mut rng = Mutator::new(seed);
     let until = Instant::now() + duration;
     let mut events = Vec::new();

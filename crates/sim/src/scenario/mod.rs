@@ -59,14 +59,26 @@ pub fn run(seed: u64, settings: Settings) -> Report {
 
 /// The partitions of a topic.
 fn places(topic: &str, partitions: i32) -> Vec<Place> {
-    (0..partitions).map(|index| Place(topic.to_owned(), index)).collect()
+    (0..partitions)
+        .map(|index| Place(topic.to_owned(), index))
+        .collect()
 }
 
 /// All topics and their partitions.
-const TOPICS: &[(&str, i32)] = &[("plain", 3), ("txn", 2), ("other", 2), ("in", 2), ("out", 2), ("trim", 1)];
+const TOPICS: &[(&str, i32)] = &[
+    ("plain", 3),
+    ("txn", 2),
+    ("other", 2),
+    ("in", 2),
+    ("out", 2),
+    ("trim", 1),
+];
 
 fn all_places() -> Vec<Place> {
-    TOPICS.iter().flat_map(|(topic, partitions)| places(topic, *partitions)).collect()
+    TOPICS
+        .iter()
+        .flat_map(|(topic, partitions)| places(topic, *partitions))
+        .collect()
 }
 
 async fn simulate(seed: u64, settings: Settings) -> Report {
@@ -86,7 +98,10 @@ async fn simulate(seed: u64, settings: Settings) -> Report {
     let events = chaos::befall(&node, &field, rng.next_u64(), duration, &mut findings).await;
     field.end();
     let all = async { while clients.join_next().await.is_some() {} };
-    if tokio::time::timeout(Duration::from_secs(300), all).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(300), all)
+        .await
+        .is_err()
+    {
         findings.push("clients do not come to an end on a healthy node".to_owned());
     }
     clients.shutdown().await;
@@ -96,34 +111,90 @@ async fn simulate(seed: u64, settings: Settings) -> Report {
     let history = field.history();
     findings.extend(field.complaints());
     findings.extend(check(&history).iter().map(ToString::to_string));
-    Report { seed, hash: hash(&history, &findings), history, findings, events }
+    Report {
+        seed,
+        hash: hash(&history, &findings),
+        history,
+        findings,
+        events,
+    }
 }
 
 /// Starts all clients.
 fn begin(clients: &mut JoinSet<()>, field: &Field, rng: &mut Mutator, settings: Settings) {
     let f = || field.clone();
     for number in 0..2 {
-        clients.spawn(producer::run(f(), format!("p{number}"), places("plain", 3), rng.next_u64()));
+        clients.spawn(producer::run(
+            f(),
+            format!("p{number}"),
+            places("plain", 3),
+            rng.next_u64(),
+        ));
     }
-    clients.spawn(producer::run(f(), "i0".into(), places("in", 2), rng.next_u64()));
-    clients.spawn(producer::run(f(), "t0".into(), places("trim", 1), rng.next_u64()));
-    clients.spawn(audit::trim(f(), places("trim", 1)[0].clone(), rng.next_u64()));
-    for (number, isolation) in [Isolation::Committed, Isolation::Uncommitted].into_iter().enumerate() {
-        clients.spawn(reader::run(f(), format!("r{number}"), all_places(), isolation, rng.next_u64()));
+    clients.spawn(producer::run(
+        f(),
+        "i0".into(),
+        places("in", 2),
+        rng.next_u64(),
+    ));
+    clients.spawn(producer::run(
+        f(),
+        "t0".into(),
+        places("trim", 1),
+        rng.next_u64(),
+    ));
+    clients.spawn(audit::trim(
+        f(),
+        places("trim", 1)[0].clone(),
+        rng.next_u64(),
+    ));
+    for (number, isolation) in [Isolation::Committed, Isolation::Uncommitted]
+        .into_iter()
+        .enumerate()
+    {
+        clients.spawn(reader::run(
+            f(),
+            format!("r{number}"),
+            all_places(),
+            isolation,
+            rng.next_u64(),
+        ));
     }
     for number in 0..3 {
-        clients.spawn(group::run(f(), "readers".into(), format!("g{number}"), places("plain", 3), rng.next_u64()));
+        clients.spawn(group::run(
+            f(),
+            "readers".into(),
+            format!("g{number}"),
+            places("plain", 3),
+            rng.next_u64(),
+        ));
     }
     if settings.transactions {
-        let both: Vec<Place> = places("txn", 2).into_iter().chain(places("other", 2)).collect();
+        let both: Vec<Place> = places("txn", 2)
+            .into_iter()
+            .chain(places("other", 2))
+            .collect();
         for number in 0..3 {
             // The first two share a transactional id.
             let id = format!("id{}", number / 2);
-            clients.spawn(txn::run(f(), id, format!("x{number}"), both.clone(), rng.next_u64()));
+            clients.spawn(txn::run(
+                f(),
+                id,
+                format!("x{number}"),
+                both.clone(),
+                rng.next_u64(),
+            ));
         }
         for number in 0..2 {
             let (inputs, outputs) = (places("in", 2), places("out", 2));
-            clients.spawn(copier::run(f(), "copiers".into(), format!("c{number}"), inputs, outputs, rng.next_u64()));
+            clients.spawn(copier::run(
+                f(),
+                "copiers".into(),
+                format!("c{number}"),
+                inputs,
+                outputs,
+                rng.next_u64(),
+            ));
         }
     }
 }
@@ -131,6 +202,10 @@ fn begin(clients: &mut JoinSet<()>, field: &Field, rng: &mut Mutator, settings: 
 /// FNV-1a over the lines as they are written.
 fn hash(history: &[Line], findings: &[String]) -> u64 {
     let lines = history.iter().map(|line| format!("{line:?}"));
-    let bytes = lines.chain(findings.iter().cloned()).flat_map(String::into_bytes);
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    let bytes = lines
+        .chain(findings.iter().cloned())
+        .flat_map(String::into_bytes);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
