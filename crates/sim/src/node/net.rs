@@ -7,7 +7,7 @@ use std::time::Duration;
 use headwater_record::fuzz::Mutator;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::Node;
 
@@ -25,8 +25,8 @@ struct State {
 pub struct Network {
     node: Node,
     state: Arc<Mutex<State>>,
-    /// Counts the times that all connections were cut.
-    cut_all: Arc<watch::Sender<u64>>,
+    /// Cuts all connections. Not a watch channel: that wakes in an order drawn at random.
+    cut_all: Arc<Notify>,
 }
 
 impl Network {
@@ -35,7 +35,7 @@ impl Network {
         Self {
             node,
             state: Arc::new(Mutex::new(State { rng, cuts: 0 })),
-            cut_all: Arc::new(watch::channel(0).0),
+            cut_all: Arc::default(),
         }
     }
 
@@ -45,7 +45,7 @@ impl Network {
     }
 
     pub fn cut_all(&self) {
-        self.cut_all.send_modify(|count| *count += 1);
+        self.cut_all.notify_waiters();
     }
 
     /// A connection to the node; none when nobody listens.
@@ -57,15 +57,13 @@ impl Network {
         if !self.node.accept(server) {
             return None;
         }
-        let mut cut = self.cut_all.subscribe();
-        cut.mark_unchanged();
         let network = self.clone();
         tokio::spawn(async move {
             let (near_read, near_write) = tokio::io::split(near);
             let (far_read, far_write) = tokio::io::split(far);
             tokio::select! {
                 biased;
-                _ = cut.changed() => {}
+                () = network.cut_all.notified() => {}
                 () = network.pump(near_read, far_write) => {}
                 () = network.pump(far_read, near_write) => {}
             }
