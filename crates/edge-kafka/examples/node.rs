@@ -1,6 +1,7 @@
 //! The smallest node: a broker on a folder (or, without one, in memory), for trying clients by hand.
 //!
-//! `cargo run --release -p headwater-edge-kafka --example node -- [DIR]` prints the port and serves until it is interrupted.
+//! `cargo run --release -p headwater-edge-kafka --example node -- [DIR [num.partitions=4 ...]]` prints the port and serves until
+//! it is interrupted.
 
 use std::sync::Arc;
 
@@ -18,7 +19,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         )?),
         None => Arc::new(MemoryLog::new(4)),
     };
-    let broker = Broker::open(log, Arc::new(SystemClock), BrokerConfig::default())?;
+    let mut config = BrokerConfig::default();
+    for setting in std::env::args().skip(2) {
+        match setting.split_once('=') {
+            Some(("node.id", value)) => config.node_id = value.parse()?,
+            Some(("num.partitions", value)) => config.default_partitions = value.parse()?,
+            _ => return Err(format!("{setting} is not known").into()),
+        }
+    }
+    let broker = Broker::open(log, Arc::new(SystemClock), config)?;
     broker.start_background();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();

@@ -3,8 +3,11 @@
 //! v2 adds the isolation level; v4 leader epochs; v6 is flexible; v7 the largest timestamp (-3, KIP-734); v8 the earliest local
 //! offset (-4, KIP-405); v9 the latest tiered one (-5); v10 a timeout for remote reads.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use headwater_broker::{BrokerError, FoundOffset, LEADER_EPOCH, OffsetSpec, TopicRef};
-use headwater_wire::Versions;
+use headwater_wire::{ErrorCode, Versions};
 use headwater_wire::messages::list_offsets_request::ListOffsetsPartition;
 use headwater_wire::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
@@ -12,10 +15,14 @@ use headwater_wire::messages::list_offsets_response::{
 use headwater_wire::messages::{ListOffsetsRequestData, ListOffsetsResponseData};
 
 use crate::call::{Call, Handle, plain};
-use crate::codes::code_of;
+use crate::codes::{Code, code_of};
 
 /// `isolation.level=read_committed`
 const READ_COMMITTED: i8 = 1;
+/// First versions in which a time of -3, -4, -5 has its meaning.
+const MAX_TIMESTAMP_FROM: i16 = 7;
+const EARLIEST_LOCAL_FROM: i16 = 8;
+const LATEST_TIERED_FROM: i16 = 9;
 
 impl Handle for ListOffsetsRequestData {
     const VERSIONS: Versions = Versions::new(1, 10);
@@ -25,10 +32,14 @@ impl Handle for ListOffsetsRequestData {
         let mut topics = Vec::with_capacity(self.topics.len());
         for topic in self.topics {
             let target = TopicRef::Name(plain(&topic.name));
-            let mut partitions = Vec::with_capacity(topic.partitions.len());
-            for partition in topic.partitions {
-                let outcome = find(&call, &target, &partition, committed).await;
-                partitions.push(respond(&call, partition.partition_index, &outcome));
+            let asked = by_index(topic.partitions);
+            let mut partitions = Vec::with_capacity(asked.len());
+            for (index, partition) in asked {
+                let outcome = match partition {
+                    Some(partition) => find(&call, &target, &partition, committed).await,
+                    None => Err(Refusal::Twice),
+                };
+                partitions.push(respond(&call, index, &outcome));
             }
             topics.push(ListOffsetsTopicResponse {
                 name: topic.name,
@@ -43,29 +54,67 @@ impl Handle for ListOffsetsRequestData {
     }
 }
 
+/// Why there is no answer for a partition.
+enum Refusal {
+    Broker(BrokerError),
+    /// A time with a meaning that this version has not got.
+    Version,
+    /// The partition stands twice in the request.
+    Twice,
+}
+
+impl Code for Refusal {
+    fn error(&self) -> ErrorCode {
+        match self {
+            Self::Broker(error) => error.error(),
+            Self::Version => ErrorCode::UnsupportedVersion,
+            Self::Twice => ErrorCode::InvalidRequest,
+        }
+    }
+}
+
+/// Each partition once, in the order of the request; none for one that was asked for twice, as by Kafka.
+fn by_index(asked: Vec<ListOffsetsPartition>) -> Vec<(i32, Option<ListOffsetsPartition>)> {
+    let mut places = HashMap::with_capacity(asked.len());
+    let mut partitions: Vec<(i32, Option<ListOffsetsPartition>)> = Vec::with_capacity(asked.len());
+    for partition in asked {
+        let index = partition.partition_index;
+        match places.entry(index) {
+            Entry::Vacant(place) => {
+                place.insert(partitions.len());
+                partitions.push((index, Some(partition)));
+            }
+            Entry::Occupied(place) => partitions[*place.get()].1 = None,
+        }
+    }
+    partitions
+}
+
+/// What a time stands for, none for "nothing is tiered here".
+fn meaning(timestamp: i64, version: i16) -> Result<Option<OffsetSpec>, Refusal> {
+    match timestamp {
+        -1 => Ok(Some(OffsetSpec::Latest)),
+        -2 => Ok(Some(OffsetSpec::Earliest)),
+        -3 if version >= MAX_TIMESTAMP_FROM => Ok(Some(OffsetSpec::MaxTimestamp)),
+        // Everything is local here, so the earliest local offset is the earliest.
+        -4 if version >= EARLIEST_LOCAL_FROM => Ok(Some(OffsetSpec::Earliest)),
+        -5 if version >= LATEST_TIERED_FROM => Ok(None),
+        0.. => Ok(Some(OffsetSpec::Time(timestamp))),
+        _ => Err(Refusal::Version),
+    }
+}
+
 async fn find(
     call: &Call,
     topic: &TopicRef,
     partition: &ListOffsetsPartition,
     committed: bool,
-) -> Result<FoundOffset, BrokerError> {
-    let spec = match partition.timestamp {
-        -1 => OffsetSpec::Latest,
-        // Everything is local here, so the earliest local offset is the earliest.
-        -2 | -4 => OffsetSpec::Earliest,
-        -3 => OffsetSpec::MaxTimestamp,
-        -5 => {
-            return Ok(FoundOffset {
-                offset: -1,
-                timestamp_ms: -1,
-            });
-        }
-        timestamp @ 0.. => OffsetSpec::Time(timestamp),
-        other => {
-            return Err(BrokerError::InvalidRequest(format!(
-                "{other} is no timestamp"
-            )));
-        }
+) -> Result<FoundOffset, Refusal> {
+    let Some(spec) = meaning(partition.timestamp, call.version)? else {
+        return Ok(FoundOffset {
+            offset: -1,
+            timestamp_ms: -1,
+        });
     };
     call.broker()
         .list_offset(
@@ -76,12 +125,13 @@ async fn find(
             committed,
         )
         .await
+        .map_err(Refusal::Broker)
 }
 
 fn respond(
     call: &Call,
     partition_index: i32,
-    outcome: &Result<FoundOffset, BrokerError>,
+    outcome: &Result<FoundOffset, Refusal>,
 ) -> ListOffsetsPartitionResponse {
     let found = outcome.as_ref().ok().filter(|found| found.offset >= 0);
     ListOffsetsPartitionResponse {
