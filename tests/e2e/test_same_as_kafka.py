@@ -16,7 +16,7 @@ import same_groups
 import same_txns
 from conftest import Node
 from kafka_messages import NO_UUID, Definitions
-from reference import LIB, Closed, Kafka, Peer
+from reference import LIB, Kafka, Peer
 
 SCENARIOS = [*same_data.SCENARIOS, *same_groups.SCENARIOS, *same_admin.SCENARIOS, *same_txns.SCENARIOS]
 
@@ -24,9 +24,8 @@ SCENARIOS = [*same_data.SCENARIOS, *same_groups.SCENARIOS, *same_admin.SCENARIOS
 DIFFERENCES = []
 
 # Fields whose value is each broker's own. A value that says "none" is compared, any other stands for itself.
-OWN = {"TopicId": NO_UUID, "MemberId": "", "Leader": "", "ProducerId": -1, "SessionId": 0, "ClusterId": None, "ErrorMessage": None,
-       "FinalizedFeaturesEpoch": -1, "Message": None, "StatusMessage": None}
-DROPPED = {"ThrottleTimeMs", "Host", "Port"}
+OWN = {"TopicId": NO_UUID, "MemberId": "", "Leader": "", "ProducerId": -1, "SessionId": 0, "ClusterId": None, "FinalizedFeaturesEpoch": -1}
+DROPPED = {"ThrottleTimeMs", "Host", "Port", "ErrorMessage", "BatchIndexErrorMessage"}
 
 
 class Run:
@@ -73,10 +72,15 @@ def clean(value, name=""):
     if isinstance(value, dict):
         return {key: clean(inner, key) for key, inner in value.items() if key not in DROPPED}
     if isinstance(value, list):
-        return [clean(item, name) for item in value]
+        return sorted((clean(item, name) for item in value), key=place)
     if name in OWN and value != OWN[name] and isinstance(value, type(OWN[name]) if OWN[name] is not None else str):
         return f"<{name}>"
     return value
+
+
+def place(item):
+    """Where an item of a list stands when the order means nothing."""
+    return [str(item.get(key)) for key in ("Name", "Topic", "GroupId", "PartitionIndex", "Partition", "ErrorCode")] if isinstance(item, dict) else []
 
 
 def differing(kafka, ours, path=""):
@@ -135,12 +139,16 @@ def test_same_answers(definitions, kafka, port, met, scenario):
     assert reference.answers, "nothing was asked"
     found = []
     for label, answer in reference.answers.items():
-        for path, theirs, mine in differing(answer, ours.answers[label]):
-            why = [d for d in DIFFERENCES if re.fullmatch(d[0], label) and re.fullmatch(d[1], path)]
-            met.update(why)
-            if not why:
-                found.append(f"{label}\n    {path or 'answer'}: Kafka {theirs!r}, Headwater {mine!r}")
-    assert not found, f"{len(found)} differences:\n" + "\n".join(found)
+        other = [one for one in differing(answer, ours.answers[label]) if not explained(label, one[0], met)]
+        if other:
+            found.append(label + "".join(f"\n    {path or 'answer'}: Kafka {theirs!r}, Headwater {mine!r}" for path, theirs, mine in other[:4]))
+    assert not found, f"{len(found)} of {len(reference.answers)} answers differ:\n" + "\n".join(found)
+
+
+def explained(label, path, met):
+    why = [d for d in DIFFERENCES if re.fullmatch(d[0], label) and re.fullmatch(d[1], path)]
+    met.update(why)
+    return why
 
 
 def test_every_difference_is_one(met):
