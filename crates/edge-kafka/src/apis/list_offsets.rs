@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use headwater_broker::{BrokerError, FoundOffset, LEADER_EPOCH, OffsetSpec, TopicRef};
-use headwater_wire::{ErrorCode, Versions};
 use headwater_wire::messages::list_offsets_request::ListOffsetsPartition;
 use headwater_wire::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
 use headwater_wire::messages::{ListOffsetsRequestData, ListOffsetsResponseData};
+use headwater_wire::{ErrorCode, Versions};
 
 use crate::call::{Call, Handle, plain};
 use crate::codes::{Code, code_of};
