@@ -10,3 +10,4 @@ mod bytes_io;
 pub mod consumer_groups;
 pub mod consumer_protocol;
 pub mod groups;
+pub mod txns;
