@@ -148,6 +148,30 @@ impl CommittedStore {
         Ok(Some(durable))
     }
 
+    /// Sets (or with `None` deletes) offsets as part of a commit that `submit` makes; without entries it gets nothing to append.
+    ///
+    /// # Errors
+    /// Those of `submit`. Nothing was changed then.
+    pub fn write_with<T>(
+        &self,
+        entries: Vec<(String, Place, Option<CommittedOffset>)>,
+        submit: impl FnOnce(Option<Append>) -> Result<T, BrokerError>,
+    ) -> Result<T, BrokerError> {
+        if entries.is_empty() {
+            return submit(None);
+        }
+        let mut state = self.state.lock();
+        let all = entries
+            .iter()
+            .map(|(group, place, one)| (group.as_str(), place, one.as_ref()));
+        let submitted = submit(Some(self.encode(all)))?;
+        state.commits += entries.len();
+        for (group, place, committed) in entries {
+            state.apply(&group, place, committed);
+        }
+        Ok(submitted)
+    }
+
     pub fn group(&self, group: &str) -> BTreeMap<Place, CommittedOffset> {
         self.state
             .lock()
@@ -224,11 +248,10 @@ impl CommittedStore {
         Ok(Some(self.log.submit(commit)?.durable))
     }
 
-    fn append<'a>(
+    fn encode<'a>(
         &self,
         entries: impl Iterator<Item = (&'a str, &'a Place, Option<&'a CommittedOffset>)>,
-        trim: Option<Offset>,
-    ) -> Result<Durable, BrokerError> {
+    ) -> Append {
         let encode = |(group, place, committed): (&str, &Place, Option<&CommittedOffset>)| {
             (encode_key(group, place), committed.map(encode_value))
         };
@@ -237,12 +260,20 @@ impl CommittedStore {
             .iter()
             .map(|(key, value)| (Some(key.as_slice()), value.as_deref()));
         let batch = journal::batch(self.clock.now_ms(), records);
+        Append {
+            partition: COMMITTED,
+            batch,
+        }
+    }
+
+    fn append<'a>(
+        &self,
+        entries: impl Iterator<Item = (&'a str, &'a Place, Option<&'a CommittedOffset>)>,
+        trim: Option<Offset>,
+    ) -> Result<Durable, BrokerError> {
         let trims = trim.map(|to| (COMMITTED, to)).into_iter().collect();
         let commit = Commit {
-            appends: vec![Append {
-                partition: COMMITTED,
-                batch,
-            }],
+            appends: vec![self.encode(entries)],
             trims,
             ..Commit::default()
         };
@@ -274,7 +305,7 @@ impl CommittedStore {
     }
 }
 
-fn encode_key(group: &str, (topic, partition): &Place) -> Vec<u8> {
+pub(crate) fn encode_key(group: &str, (topic, partition): &Place) -> Vec<u8> {
     let mut out = Vec::with_capacity(9 + group.len() + topic.len());
     out.put_u8(VERSION);
     for text in [group, topic] {
@@ -286,7 +317,7 @@ fn encode_key(group: &str, (topic, partition): &Place) -> Vec<u8> {
     out
 }
 
-fn decode_key(mut key: Bytes) -> Option<(u8, String, Place)> {
+pub(crate) fn decode_key(mut key: Bytes) -> Option<(u8, String, Place)> {
     let version = key.try_get_u8().ok()?;
     if !(VERSION_MIN..=VERSION).contains(&version) {
         return None;
@@ -300,7 +331,7 @@ fn decode_key(mut key: Bytes) -> Option<(u8, String, Place)> {
     Some((version, group, (topic, key.try_get_i32().ok()?)))
 }
 
-fn encode_value(committed: &CommittedOffset) -> Vec<u8> {
+pub(crate) fn encode_value(committed: &CommittedOffset) -> Vec<u8> {
     let mut out = Vec::with_capacity(28 + committed.metadata.len());
     out.put_i64(committed.offset);
     out.put_i32(committed.leader_epoch);
@@ -310,7 +341,7 @@ fn encode_value(committed: &CommittedOffset) -> Vec<u8> {
     out
 }
 
-fn decode_value(version: u8, mut value: Bytes) -> Option<CommittedOffset> {
+pub(crate) fn decode_value(version: u8, mut value: Bytes) -> Option<CommittedOffset> {
     Some(CommittedOffset {
         offset: value.try_get_i64().ok()?,
         leader_epoch: value.try_get_i32().ok()?,

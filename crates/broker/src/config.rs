@@ -43,6 +43,10 @@ pub struct BrokerConfig {
     pub offsets_check_ms: i64,
     /// `super.users`: principals that no ACL binds, such as `User:admin`.
     pub super_users: Vec<String>,
+    /// Longest time-out that a transactional producer may ask for (`transaction.max.timeout.ms`).
+    pub transaction_timeout_ms_max: i32,
+    /// Silence after which a transactional id is forgotten (`transactional.id.expiration.ms`).
+    pub transactional_id_expiration_ms: i64,
 }
 
 impl Default for BrokerConfig {
@@ -67,6 +71,8 @@ impl Default for BrokerConfig {
             consumer_heartbeat_ms: 5_000,
             offsets_retention_ms: 7 * 24 * 60 * 60 * 1_000,
             offsets_check_ms: 600_000,
+            transaction_timeout_ms_max: 900_000,
+            transactional_id_expiration_ms: 7 * 24 * 3600 * 1000,
             super_users: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! Why the broker refuses. Domain terms only: the edges turn these into their protocol's codes.
 
+use headwater_coord::txns::TxnError;
 use headwater_log::{ReadError, SubmitError, WriteFailure};
 use headwater_meta::MetaError;
 use headwater_record::BatchError;
@@ -33,6 +34,11 @@ pub enum BrokerError {
     /// A batch that is not part of a transaction that its producer has open.
     #[error("the transaction does not allow this")]
     InvalidTransaction,
+    /// What a transactional id says.
+    #[error(transparent)]
+    Txn(#[from] TxnError),
+    #[error("the producer has been fenced by a newer one, or by the end of its transaction")]
+    FencedProducer,
     #[error("a newer coordinator has already ended a transaction of this producer")]
     TransactionCoordinatorFenced,
     #[error("out of order sequence: expected {expected}, got {got}")]
@@ -115,6 +121,8 @@ pub enum OpenError {
     CleaningNote,
     #[error("a consumer group cannot be read; was it written by a newer version?")]
     Group,
+    #[error("a transaction's state cannot be read; was it written by a newer version?")]
+    Transaction,
     #[error("cannot write the log at start: {0}")]
     Write(#[from] BrokerError),
 }

@@ -15,6 +15,10 @@ pub(crate) const METADATA: PartitionId = internal(1);
 pub(crate) const COMMITTED: PartitionId = internal(2);
 /// Membership of consumer groups.
 pub(crate) const GROUPS: PartitionId = internal(6);
+/// Transactional ids and what their open transactions will commit.
+pub(crate) const TXNS: PartitionId = internal(4);
+/// Aborted transactions, by partition.
+pub(crate) const ABORTED: PartitionId = internal(5);
 
 /// What cleaning has to remember: producers whose batches are gone, how far partitions are compacted.
 pub(crate) const PRODUCERS: PartitionId = internal(3);

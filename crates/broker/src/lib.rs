@@ -26,11 +26,12 @@ mod producers;
 mod stable;
 mod step_log;
 mod topics;
+mod txns;
 
 use std::sync::Arc;
 
 use headwater_base::{Clock, PartitionId, World};
-use headwater_log::Log;
+use headwater_log::{Log, wait};
 use headwater_meta::Change;
 use tokio::sync::Semaphore;
 
@@ -55,6 +56,9 @@ pub use produce::{Appended, Ticket};
 pub use producers::{ActiveProducer, ProducerSnapshot};
 pub use stable::AbortedRange;
 pub use topics::{LEADER_EPOCH, NewTopic, TopicRef};
+pub use txns::{
+    Marker, OffsetsRefused, TxnFilter, TxnListing, TxnOffsets, TxnView, Writer,
+};
 
 use catalog::{CatalogStore, Plan};
 use cleaning::Cleaning;
@@ -63,6 +67,7 @@ use counters::Counters;
 use groups::Groups;
 use holds::Holds;
 use producer_table::{IdBlock, ProducerTable};
+use txns::{AbortedStore, TxnStore};
 
 /// The facade over the log. Everything in it can be rebuilt from the log.
 pub struct Broker {
@@ -74,6 +79,8 @@ pub struct Broker {
     producers: Arc<ProducerTable>,
     id_block: tokio::sync::Mutex<IdBlock>,
     committed: CommittedStore,
+    txns: TxnStore,
+    aborted: AbortedStore,
     groups: Arc<Groups>,
     cleaning: Cleaning,
     counters: Counters,
@@ -107,9 +114,11 @@ impl Broker {
         let clock = Arc::clone(world.clock());
         let catalog = Arc::new(CatalogStore::open(Arc::clone(&log), Arc::clone(&clock))?);
         let committed = CommittedStore::open(Arc::clone(&log), Arc::clone(&clock))?;
+        let txns = TxnStore::open(Arc::clone(&log), Arc::clone(&clock))?;
+        let (aborted, ranges) = AbortedStore::open(Arc::clone(&log), Arc::clone(&clock))?;
         let cleaning = Cleaning::open(Arc::clone(&log), config.retention_check_ms)?;
         let outlived = cleaning.journal.producers().into_iter();
-        let (producers, held) = ProducerTable::rebuild(&*log, clock.now_ms(), outlived)?;
+        let (producers, held) = ProducerTable::rebuild(&*log, clock.now_ms(), outlived, ranges)?;
         let broker = Self {
             groups: Groups::open(
                 Arc::clone(&log),
@@ -127,13 +136,22 @@ impl Broker {
             id_block: tokio::sync::Mutex::default(),
             committed,
             cleaning,
+            txns,
+            aborted,
             counters: Counters::default(),
             holds: Holds::default(),
         };
         broker.name_cluster()?;
         broker.sweep(held);
         broker.sweep_offsets();
-        Ok(Arc::new(broker))
+        let broker = Arc::new(broker);
+        let mending = Arc::clone(&broker);
+        wait(Box::pin(async move {
+            mending.mend_transactions().await;
+            Ok(())
+        }))
+        .map_err(BrokerError::from)?;
+        Ok(broker)
     }
 
     /// Time, randomness and tasks.

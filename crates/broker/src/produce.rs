@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
+use headwater_coord::txns::Producer;
 use headwater_log::{Append, Commit, Durable};
 use headwater_record::BatchHeader;
 
@@ -11,6 +12,7 @@ use crate::conform::{Conformed, conform};
 use crate::error::BrokerError;
 use crate::producers::{Placed, Sequenced, Verdict, last_sequence};
 use crate::topics::TopicRef;
+use crate::txns::Writer;
 
 /// A batch on its way to the disk.
 pub struct Ticket {
@@ -59,6 +61,20 @@ impl Broker {
         partition: i32,
         records: Option<Bytes>,
     ) -> Result<Ticket, BrokerError> {
+        self.produce_as(None, topic, partition, records)
+    }
+
+    /// As [`Broker::produce`], for a client that may write in a transaction.
+    ///
+    /// # Errors
+    /// As those, or the transactional id says no.
+    pub fn produce_as(
+        &self,
+        writer: Option<Writer<'_>>,
+        topic: &TopicRef,
+        partition: i32,
+        records: Option<Bytes>,
+    ) -> Result<Ticket, BrokerError> {
         let catalog = self.catalog.current();
         let topic = topic.find(&catalog)?;
         let id = topic
@@ -87,7 +103,7 @@ impl Broker {
             return Err(BrokerError::UnknownTopicOrPartition);
         }
         let ticket = match header.has_producer() {
-            true => self.append_sequenced(id, &header, batch, now_ms)?,
+            true => self.append_sequenced(writer, id, &header, batch, now_ms)?,
             false => self.append(id, batch)?,
         };
         self.counters
@@ -101,6 +117,7 @@ impl Broker {
 
     fn append_sequenced(
         &self,
+        writer: Option<Writer<'_>>,
         id: PartitionId,
         header: &BatchHeader,
         batch: Bytes,
@@ -113,8 +130,23 @@ impl Broker {
             last: last_sequence(header.base_sequence, header.last_offset_delta),
             transactional: header.is_transactional(),
         };
-        let producers = self.producers.of(id);
-        let mut producers = producers.lock();
+        let held = self.producers.of(id);
+        let mut producers = held.lock();
+        // Keeps a transaction from ending between its check and its first batch here.
+        let mut admitted = None;
+        while sequenced.transactional
+            && admitted.is_none()
+            && !producers.is_open(sequenced.producer_id, sequenced.epoch)
+        {
+            drop(producers);
+            let by = Producer {
+                id: sequenced.producer_id,
+                epoch: sequenced.epoch,
+            };
+            let writer = writer.as_ref().ok_or(BrokerError::InvalidTransaction)?;
+            admitted = Some(self.admit(writer, by, id)?);
+            producers = held.lock();
+        }
         if let Verdict::Duplicate {
             base_offset,
             last_offset,
@@ -128,9 +160,6 @@ impl Broker {
                 log_start,
                 durable,
             });
-        }
-        if sequenced.transactional && !producers.is_open(sequenced.producer_id, sequenced.epoch) {
-            return Err(BrokerError::InvalidTransaction);
         }
         let ticket = match self.append(id, batch) {
             Ok(ticket) => ticket,

@@ -13,6 +13,7 @@ use crate::catalog::{Plan, settle};
 use crate::error::{BrokerError, OpenError};
 use crate::producers::{ProducerSnapshot, Producers};
 use crate::stable::AbortedRange;
+use crate::txns::AbortedReplay;
 
 /// Producer ids that are reserved in the log at a time.
 const ID_BLOCK: i64 = 1_000;
@@ -27,6 +28,7 @@ impl ProducerTable {
         log: &dyn Log,
         now_ms: i64,
         snapshots: impl Iterator<Item = (PartitionId, ProducerSnapshot)>,
+        mut aborted: AbortedReplay,
     ) -> Result<(Self, Vec<PartitionId>), OpenError> {
         let mut all: HashMap<PartitionId, Producers> = HashMap::new();
         for (partition, snapshot) in snapshots {
@@ -36,9 +38,14 @@ impl ProducerTable {
         log.scan(&mut |partition, batch| {
             held.entry(partition).or_default();
             if batch.producer_id >= 0 {
+                aborted.see(partition, batch);
                 all.entry(partition).or_default().replay(batch, now_ms);
             }
         })?;
+        for (partition, range) in aborted.ranges() {
+            let producers = all.entry(partition).or_default();
+            producers.stable_mut().abort(range);
+        }
         let table = all
             .into_iter()
             .map(|(id, producers)| (id, Arc::new(Mutex::new(producers))))

@@ -1,5 +1,7 @@
 //! One file per API key. Each opens with the versions spoken and what changed in them.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 mod alter_configs;
 pub(crate) mod api_versions;
 mod consumer_group_describe;
@@ -13,7 +15,10 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod end_txn;
 pub(crate) mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -23,6 +28,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -31,3 +37,5 @@ mod offset_for_leader_epoch;
 pub(crate) mod produce;
 mod shared;
 mod sync_group;
+mod txn_offset_commit;
+mod write_txn_markers;

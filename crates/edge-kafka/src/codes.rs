@@ -3,6 +3,7 @@
 use headwater_broker::{BrokerError, CommitRefusal, MetaError};
 use headwater_coord::consumer_groups::{CommitRefusal as MemberRefusal, ConsumerError};
 use headwater_coord::groups::GroupError;
+use headwater_coord::txns::TxnError;
 use headwater_record::BatchError;
 use headwater_wire::{ErrorCode, KafkaString};
 
@@ -32,6 +33,8 @@ impl Code for BrokerError {
             Self::BatchTooLarge { .. } => ErrorCode::MessageTooLarge,
             Self::InvalidTimestamp(_) => ErrorCode::InvalidTimestamp,
             Self::InvalidTransaction => ErrorCode::InvalidTxnState,
+            Self::Txn(error) => error.error(),
+            Self::FencedProducer => ErrorCode::InvalidProducerEpoch,
             Self::TransactionCoordinatorFenced => ErrorCode::TransactionCoordinatorFenced,
             Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             Self::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
@@ -47,6 +50,25 @@ impl Code for BrokerError {
             Self::NonEmptyGroup => ErrorCode::NonEmptyGroup,
             Self::GroupNotFound => ErrorCode::GroupIdNotFound,
             Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+        }
+    }
+}
+
+impl Code for TxnError {
+    fn error(&self) -> ErrorCode {
+        match self {
+            Self::InvalidProducerIdMapping => ErrorCode::InvalidProducerIdMapping,
+            Self::ProducerFenced => ErrorCode::ProducerFenced,
+            Self::ConcurrentTransactions => ErrorCode::ConcurrentTransactions,
+            Self::InvalidTxnState => ErrorCode::InvalidTxnState,
+            Self::TransactionAbortable => ErrorCode::TransactionAbortable,
+            Self::InvalidTimeout => ErrorCode::InvalidTransactionTimeout,
+            Self::InvalidRequest => ErrorCode::InvalidRequest,
+            Self::TwoPhaseCommitDisabled => ErrorCode::TransactionalIdAuthorizationFailed,
+            Self::KeepPreparedUnsupported => ErrorCode::UnsupportedVersion,
+            Self::NotFound => ErrorCode::TransactionalIdNotFound,
+            // The broker gives ids out itself; clients try this again.
+            Self::NeedsProducerId => ErrorCode::CoordinatorNotAvailable,
         }
     }
 }
@@ -129,6 +151,16 @@ pub(crate) fn coordinator_code_of<T>(outcome: &Result<T, BrokerError>) -> i16 {
         Err(BrokerError::Retry(_)) => ErrorCode::CoordinatorNotAvailable.code(),
         Err(BrokerError::Storage(_)) => ErrorCode::NotCoordinator.code(),
         other => code_of(other),
+    }
+}
+
+/// As [`coordinator_code_of`] for producers, of which versions before `since` do not know that they have been fenced.
+pub(crate) fn fenced_before<T>(since: i16, version: i16, outcome: &Result<T, BrokerError>) -> i16 {
+    match outcome {
+        Err(BrokerError::Txn(TxnError::ProducerFenced)) if version < since => {
+            ErrorCode::InvalidProducerEpoch.code()
+        }
+        other => coordinator_code_of(other),
     }
 }
 

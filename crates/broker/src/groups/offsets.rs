@@ -166,7 +166,7 @@ impl Broker {
         }
     }
 
-    fn check_item(&self, catalog: &Catalog, item: &CommitItem) -> Result<(), BrokerError> {
+    pub(crate) fn check_item(&self, catalog: &Catalog, item: &CommitItem) -> Result<(), BrokerError> {
         let topic = catalog
             .topic(&item.topic)
             .ok_or(BrokerError::UnknownTopicOrPartition)?;

@@ -7,7 +7,7 @@
 //! All batches are submitted to the log when the request is read, before earlier requests have been answered.
 
 use bytes::Bytes;
-use headwater_broker::{Appended, BrokerError, Ticket};
+use headwater_broker::{Appended, BrokerError, Ticket, Writer};
 use headwater_wire::messages::produce_request::TopicProduceData;
 use headwater_wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use headwater_wire::messages::{ProduceRequestData, ProduceResponseData};
@@ -22,6 +22,10 @@ use crate::codes::{code_of, message_of};
 pub(crate) const VERSIONS: Versions = Versions::new(3, 13);
 /// First version that names topics by id.
 const TOPIC_ID_FROM: i16 = 13;
+/// First version that knows [`ErrorCode::TransactionAbortable`].
+const ABORTABLE_FROM: i16 = 11;
+/// First version of transactions v2: the first batch makes its partition part of the transaction.
+const ADDS_FROM: i16 = 12;
 
 /// A topic's batches on their way to the disk, by partition.
 struct Begun {
@@ -36,10 +40,16 @@ pub(crate) fn begin(call: Call, body: Bytes) -> Result<Later, WireError> {
     if !matches!(acks, -1..=1) {
         return Ok(Box::pin(async move { refuse_acks(&call, request) }));
     }
+    let id = request.transactional_id.as_ref();
+    let writer = id.map(|id| Writer {
+        transactional_id: id.as_str(),
+        adds: call.version >= ADDS_FROM,
+        knows_abortable: call.version >= ABORTABLE_FROM,
+    });
     let begun: Vec<Begun> = request
         .topic_data
         .into_iter()
-        .map(|topic| submit(&call, topic))
+        .map(|topic| submit(&call, writer, topic))
         .collect();
     Ok(Box::pin(async move {
         let mut responses = Vec::with_capacity(begun.len());
@@ -53,7 +63,7 @@ pub(crate) fn begin(call: Call, body: Bytes) -> Result<Later, WireError> {
     }))
 }
 
-fn submit(call: &Call, topic: TopicProduceData) -> Begun {
+fn submit(call: &Call, writer: Option<Writer<'_>>, topic: TopicProduceData) -> Begun {
     let TopicProduceData {
         name,
         topic_id,
@@ -65,7 +75,7 @@ fn submit(call: &Call, topic: TopicProduceData) -> Begun {
         (
             partition.index,
             call.broker()
-                .produce(&target, partition.index, partition.records),
+                .produce_as(writer, &target, partition.index, partition.records),
         )
     };
     Begun {
