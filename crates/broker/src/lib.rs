@@ -2,8 +2,9 @@
 //!
 //! Speaks the domain's terms; knows no API keys, versions or error codes of any protocol, and no sockets.
 //!
-//! Reading order: [`topics`], [`acls`], [`produce`] with [`producers`], [`fetch`] and [`list_offsets`], [`groups`] with [`committed`];
-//! [`cleaning`] is what keeps the log short; [`journal`] and [`catalog`] are how the broker's own state gets into the log and back; [`step_log`] is the engine's way in,
+//! Reading order: [`topics`], [`acls`], [`produce`] with [`producers`], [`fetch`] and [`list_offsets`], [`groups`] with [`committed`],
+//! [`txns`] with [`stable`]; [`cleaning`] is what keeps the log short; [`journal`] and [`catalog`] are how the broker's own state
+//! gets into the log and back; [`step_log`] is the engine's way in,
 //! [`inspect`] the console's.
 
 mod acls;
@@ -159,11 +160,12 @@ impl Broker {
         &self.world
     }
 
-    /// Starts what goes on by itself: retention and compaction, old offsets and members that were lost over a restart. Ends with
-    /// the broker. Needs a runtime.
+    /// Starts what goes on by itself: retention and compaction, old offsets and members that were lost over a restart, time-outs of
+    /// transactions. Ends with the broker. Needs a runtime.
     pub fn start_background(self: &Arc<Self>) {
         self.start_cleaning();
         self.start_group_ticks();
+        self.start_transaction_ticks();
     }
 
     pub fn config(&self) -> &BrokerConfig {

@@ -80,6 +80,7 @@ async fn every_advertised_version_is_answered_to_the_last_byte() {
     prepare(&mut client).await;
     let mut spoken = Vec::new();
     data_apis(&mut client, &mut spoken).await;
+    txn_apis(&mut client, &mut spoken).await;
     group_apis(&mut client, &mut spoken).await;
     offset_apis(&mut client, &mut spoken).await;
     admin_apis(&mut client, &mut spoken).await;
@@ -164,6 +165,89 @@ async fn data_apis(client: &mut Client, spoken: &mut Vec<i16>) {
     };
     all_versions(client, spoken, |_| m::MetadataRequestData {
         topics: Some(vec![wanted()]),
+        ..Default::default()
+    })
+    .await;
+}
+
+async fn txn_apis(client: &mut Client, spoken: &mut Vec<i16>) {
+    use m::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
+    use m::txn_offset_commit_request::{
+        TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+    };
+    use m::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
+    let topic = || AddPartitionsToTxnTopic {
+        name: s("t"),
+        partitions: vec![0],
+        ..Default::default()
+    };
+    all_versions(client, spoken, |version| match version {
+        4.. => m::AddPartitionsToTxnRequestData {
+            transactions: vec![AddPartitionsToTxnTransaction {
+                transactional_id: s("x"),
+                topics: vec![topic()],
+                ..Default::default()
+            }],
+            ..Default::default()
+        },
+        _ => m::AddPartitionsToTxnRequestData {
+            v3_and_below_transactional_id: s("x"),
+            v3_and_below_topics: vec![topic()],
+            ..Default::default()
+        },
+    })
+    .await;
+    all_versions(client, spoken, |_| m::AddOffsetsToTxnRequestData {
+        transactional_id: s("x"),
+        group_id: s("g"),
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::EndTxnRequestData {
+        transactional_id: s("x"),
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::WriteTxnMarkersRequestData {
+        markers: vec![WritableTxnMarker {
+            producer_id: 7,
+            topics: vec![WritableTxnMarkerTopic {
+                name: s("t"),
+                partition_indexes: vec![0, 99],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::TxnOffsetCommitRequestData {
+        transactional_id: s("x"),
+        group_id: s("g"),
+        topics: vec![TxnOffsetCommitRequestTopic {
+            name: s("t"),
+            partitions: vec![TxnOffsetCommitRequestPartition::default()],
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::DescribeProducersRequestData {
+        topics: vec![m::describe_producers_request::TopicRequest {
+            name: s("t"),
+            partition_indexes: vec![0, 99],
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::DescribeTransactionsRequestData {
+        transactional_ids: vec![s("x")],
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::ListTransactionsRequestData {
+        state_filters: vec![s("Ongoing"), s("Nonsense")],
         ..Default::default()
     })
     .await;

@@ -1,6 +1,8 @@
 //! What time does to transactions: time-outs, forgotten transactional ids, and ends that are to be finished.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use headwater_base::PartitionId;
 use headwater_coord::txns::{Command, Producer, State};
@@ -11,7 +13,24 @@ use crate::Broker;
 use crate::error::BrokerError;
 use crate::topics::TopicRef;
 
+/// How often, in milliseconds, there is a look at the time.
+const TICK_MS: u64 = 1_000;
+
 impl Broker {
+    /// Ticks until the broker is gone.
+    pub(crate) fn start_transaction_ticks(self: &Arc<Self>) {
+        let broker = Arc::downgrade(self);
+        self.world().spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
+                let Some(broker) = broker.upgrade() else {
+                    return;
+                };
+                broker.tick_transactions().await;
+            }
+        });
+    }
+
     /// To be called every second or so: aborts transactions that are open for too long, finishes ends that could not be finished,
     /// and forgets transactional ids that have been silent for long.
     pub async fn tick_transactions(&self) {

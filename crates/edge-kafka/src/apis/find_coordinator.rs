@@ -1,8 +1,8 @@
 //! FindCoordinator, v0-6.
 //!
 //! v1 adds the type of the key; v3 is flexible; v4 asks for several keys at once (KIP-699); v5 an error of transactions v2; v6 share
-//! groups. The coordinator of every group is this node. Transactions and share groups are not served: refused with a code
-//! that clients do not retry.
+//! groups. The coordinator of every group and of every transactional id is this node. Share groups are not served: refused with a
+//! code that clients do not retry.
 
 use headwater_wire::messages::find_coordinator_response::Coordinator;
 use headwater_wire::messages::{FindCoordinatorRequestData, FindCoordinatorResponseData};
@@ -66,7 +66,16 @@ fn find(call: &Call, key_type: i8, key: KafkaString) -> Coordinator {
             "Group authorization failed.",
             key,
         ),
-        GROUP => {
+        TRANSACTION
+            if !call.may(Operation::Describe, Resource::TransactionalId(key.as_str())) =>
+        {
+            refuse(
+                ErrorCode::TransactionalIdAuthorizationFailed,
+                "Transactional Id authorization failed.",
+                key,
+            )
+        }
+        GROUP | TRANSACTION => {
             let config = &call.node.config;
             let (host, port) = (
                 text(config.advertised_host.clone()),
@@ -80,11 +89,6 @@ fn find(call: &Call, key_type: i8, key: KafkaString) -> Coordinator {
                 ..Default::default()
             }
         }
-        TRANSACTION => refuse(
-            ErrorCode::TransactionalIdAuthorizationFailed,
-            "transactions are not open to clients",
-            key,
-        ),
         _ => refuse(
             ErrorCode::InvalidRequest,
             "there is no such type of coordinator",
