@@ -4,6 +4,7 @@
 mod groups;
 mod reading;
 mod restart;
+mod txns;
 mod writing;
 
 use std::sync::Arc;
