@@ -57,9 +57,7 @@ pub use produce::{Appended, Ticket};
 pub use producers::{ActiveProducer, ProducerSnapshot};
 pub use stable::AbortedRange;
 pub use topics::{LEADER_EPOCH, NewTopic, TopicRef};
-pub use txns::{
-    Marker, OffsetsRefused, TxnFilter, TxnListing, TxnOffsets, TxnView, Writer,
-};
+pub use txns::{Marker, OffsetsRefused, TxnFilter, TxnListing, TxnOffsets, TxnView, Writer};
 
 use catalog::{CatalogStore, Plan};
 use cleaning::Cleaning;

@@ -171,7 +171,9 @@ async fn data_apis(client: &mut Client, spoken: &mut Vec<i16>) {
 }
 
 async fn txn_apis(client: &mut Client, spoken: &mut Vec<i16>) {
-    use m::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
+    use m::add_partitions_to_txn_request::{
+        AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
+    };
     use m::txn_offset_commit_request::{
         TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
     };

@@ -166,7 +166,11 @@ impl Broker {
         }
     }
 
-    pub(crate) fn check_item(&self, catalog: &Catalog, item: &CommitItem) -> Result<(), BrokerError> {
+    pub(crate) fn check_item(
+        &self,
+        catalog: &Catalog,
+        item: &CommitItem,
+    ) -> Result<(), BrokerError> {
         let topic = catalog
             .topic(&item.topic)
             .ok_or(BrokerError::UnknownTopicOrPartition)?;

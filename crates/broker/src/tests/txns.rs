@@ -71,13 +71,15 @@ impl Stage {
     ) -> Result<Appended, BrokerError> {
         if !v2 {
             let partitions = vec![self.partition(index)];
-            let added = self.broker.add_to_txn(id, by, partitions, Vec::new(), false);
+            let added = self
+                .broker
+                .add_to_txn(id, by, partitions, Vec::new(), false);
             added.await?;
         }
         let batch = transactional(by, sequence, value);
-        let ticket = self
-            .broker
-            .produce_as(Some(writer(id, v2)), &named("t"), index, Some(batch))?;
+        let ticket =
+            self.broker
+                .produce_as(Some(writer(id, v2)), &named("t"), index, Some(batch))?;
         ticket.settle().await
     }
 
@@ -124,7 +126,9 @@ impl Stage {
     /// What the engine gets.
     pub fn engine(&self, index: i32, visibility: Visibility) -> Vec<String> {
         let partition = self.partition(index);
-        let read = self.broker.read_committed(partition, 0, 1 << 20, visibility);
+        let read = self
+            .broker
+            .read_committed(partition, 0, 1 << 20, visibility);
         values(&read.unwrap().batches)
     }
 }
@@ -309,7 +313,11 @@ async fn a_crash_between_the_decision_and_the_markers_is_mended_at_the_next_star
         log.hold();
         let end = stage.end("x", me, commits, true);
         // Submits the decision and does not get any further.
-        assert!(tokio::time::timeout(Duration::from_millis(5), end).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(5), end)
+                .await
+                .is_err()
+        );
         let view = stage.broker.describe_txn("x").unwrap();
         assert!(view.state.ending().is_some(), "{view:?}");
         log.release();
@@ -335,7 +343,11 @@ async fn nothing_is_stable_before_the_marker_is_durable_but_the_engine_goes_ahea
     stage.write("x", me, (0, 0), "v", true).await.unwrap();
     log.hold();
     let end = stage.end("x", me, true, true);
-    assert!(tokio::time::timeout(Duration::from_millis(5), end).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(5), end)
+            .await
+            .is_err()
+    );
     assert!(stage.committed(0).await.is_empty());
     assert!(stage.engine(0, Visibility::Durable).is_empty());
     assert_eq!(stage.engine(0, Visibility::InFlight), ["v"]);
@@ -351,24 +363,41 @@ async fn a_hanging_transaction_is_ended_by_hand() {
         let me = stage.init("x").await;
         stage.write("x", me, (0, 0), "hanging", true).await.unwrap();
         let active = stage.broker.active_producers(&named("t"), 0).unwrap();
-        assert_eq!((active[0].producer_id, active[0].txn_first), (me.id, Some(0)));
+        assert_eq!(
+            (active[0].producer_id, active[0].txn_first),
+            (me.id, Some(0))
+        );
         let marker = Marker {
             producer: me,
             coordinator_epoch: 0,
             ending: Ending::Abort,
         };
         let topic = named("t");
-        stage.broker.write_txn_marker(&marker, &topic, 0).await.unwrap();
+        stage
+            .broker
+            .write_txn_marker(&marker, &topic, 0)
+            .await
+            .unwrap();
         let unknown = Marker {
             producer: Producer { id: 77, epoch: 3 },
             ..marker
         };
-        stage.broker.write_txn_marker(&unknown, &topic, 0).await.unwrap();
+        stage
+            .broker
+            .write_txn_marker(&unknown, &topic, 0)
+            .await
+            .unwrap();
         let older = Marker {
             producer: Producer { id: 77, epoch: 2 },
             ..marker
         };
-        assert!(stage.broker.write_txn_marker(&older, &topic, 0).await.is_err());
+        assert!(
+            stage
+                .broker
+                .write_txn_marker(&older, &topic, 0)
+                .await
+                .is_err()
+        );
         let nowhere = stage.broker.write_txn_marker(&marker, &topic, 9).await;
         assert_eq!(nowhere, Err(BrokerError::UnknownTopicOrPartition));
         let stage = stage.restart();
@@ -408,7 +437,9 @@ async fn silent_transactional_ids_are_forgotten_and_listed_until_then() {
         .is_empty()
     );
     stage.end("x", me, true, true).await.unwrap();
-    stage.clock.advance(BrokerConfig::default().transactional_id_expiration_ms);
+    stage
+        .clock
+        .advance(BrokerConfig::default().transactional_id_expiration_ms);
     stage.broker.tick_transactions().await;
     let stage = stage.restart();
     assert!(stage.broker.list_txns(&TxnFilter::default()).is_empty());
@@ -422,7 +453,9 @@ async fn silent_transactional_ids_are_forgotten_and_listed_until_then() {
 async fn time_outs_that_nobody_may_ask_for_are_refused() {
     let stage = Stage::in_memory(1);
     for timeout_ms in [-1, 0, 900_001] {
-        let asked = stage.broker.init_transactional_producer("x", timeout_ms, None);
+        let asked = stage
+            .broker
+            .init_transactional_producer("x", timeout_ms, None);
         assert_eq!(asked.await, Err(TxnError::InvalidTimeout.into()));
     }
     let nameless = stage.broker.init_transactional_producer("", 1, None);

@@ -161,7 +161,10 @@ impl Broker {
         offsets: Offsets,
         entries: &[Entry],
     ) -> Result<Durable, BrokerError> {
-        let held: Vec<_> = partitions.iter().map(|one| self.producers.of(*one)).collect();
+        let held: Vec<_> = partitions
+            .iter()
+            .map(|one| self.producers.of(*one))
+            .collect();
         let mut producers: Vec<_> = held.iter().map(|one| one.lock()).collect();
         let mut appends: Vec<Append> = partitions
             .iter()

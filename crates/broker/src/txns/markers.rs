@@ -41,7 +41,10 @@ impl Broker {
         let catalog = self.catalog.hold();
         let id = topic.find(&catalog)?.partition(partition);
         let id = id.ok_or(BrokerError::UnknownTopicOrPartition)?;
-        let Producer { id: producer_id, epoch } = marker.producer;
+        let Producer {
+            id: producer_id,
+            epoch,
+        } = marker.producer;
         let held = self.producers.of(id);
         let mut producers = held.lock();
         producers.check_marker(producer_id, epoch, marker.coordinator_epoch)?;

@@ -72,7 +72,9 @@ impl Broker {
         let mut state = self.txns.lock();
         let silent = |txn: &headwater_coord::txns::Txn| txn.is_expired(expiration_ms, now_ms);
         let expired = state.txns.iter().filter(|(_, txn)| silent(txn));
-        let entries: Vec<Entry> = expired.map(|(id, _)| Entry::Txn(id.clone(), None)).collect();
+        let entries: Vec<Entry> = expired
+            .map(|(id, _)| Entry::Txn(id.clone(), None))
+            .collect();
         if !entries.is_empty() {
             // Whether it is durable matters to nobody: a crash makes it be done again.
             drop(self.txns.write(&mut state, entries)?);
@@ -93,9 +95,14 @@ impl Broker {
     fn abort_strays(&self) {
         let owned: BTreeSet<(Producer, PartitionId)> = {
             let state = self.txns.lock();
-            let ongoing = state.txns.values().filter(|txn| txn.state == State::Ongoing);
+            let ongoing = state
+                .txns
+                .values()
+                .filter(|txn| txn.state == State::Ongoing);
             let places = ongoing.flat_map(|txn| {
-                txn.partitions.iter().map(|partition| (txn.producer(), *partition))
+                txn.partitions
+                    .iter()
+                    .map(|partition| (txn.producer(), *partition))
             });
             places.collect()
         };

@@ -5,12 +5,7 @@ use super::types::{Ending, Producer, State, Step, TxnError};
 
 impl Txn {
     /// Of a client that keeps its epoch.
-    pub(super) fn end(
-        &self,
-        by: Producer,
-        ending: Ending,
-        now_ms: i64,
-    ) -> Result<Step, TxnError> {
+    pub(super) fn end(&self, by: Producer, ending: Ending, now_ms: i64) -> Result<Step, TxnError> {
         self.identify(by)?;
         match (self.state, ending) {
             (State::Ongoing, _) => Ok(self.prepared(ending, false, now_ms)),

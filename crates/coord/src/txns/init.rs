@@ -48,7 +48,8 @@ impl Txn {
         let mut txn = self.clone();
         txn.previous_id = self.producer_id;
         // One that was fenced with the very last epoch may not use that one.
-        let mine = |epoch| epoch == self.epoch || (self.epoch > EPOCH_MAX && epoch == self.last_epoch);
+        let mine =
+            |epoch| epoch == self.epoch || (self.epoch > EPOCH_MAX && epoch == self.last_epoch);
         if self.epoch >= EPOCH_MAX && expected.is_none_or(mine) {
             txn.producer_id = fresh_id.ok_or(TxnError::NeedsProducerId)?;
             txn.last_epoch = expected.unwrap_or(-1);

@@ -74,12 +74,12 @@ fn a_transaction_of_a_client_that_keeps_its_epoch() {
         txn.verify(me, partition(1)),
         Err(TxnError::TransactionAbortable)
     );
-    assert_eq!(
-        txn.step(add(me, false), 2).unwrap().effect,
-        Effect::Nothing
-    );
+    assert_eq!(txn.step(add(me, false), 2).unwrap().effect, Effect::Nothing);
     let prepared = txn.step(end(me, Ending::Commit, false), 2).unwrap().txn;
-    assert_eq!((prepared.state, prepared.producer()), (State::PrepareCommit, me));
+    assert_eq!(
+        (prepared.state, prepared.producer()),
+        (State::PrepareCommit, me)
+    );
     let again = end(me, Ending::Commit, false);
     assert_eq!(
         refusal(&prepared, again.clone()),
@@ -89,7 +89,10 @@ fn a_transaction_of_a_client_that_keeps_its_epoch() {
         refusal(&prepared, end(me, Ending::Abort, false)),
         TxnError::InvalidTxnState
     );
-    assert_eq!(refusal(&prepared, init(None)), TxnError::ConcurrentTransactions);
+    assert_eq!(
+        refusal(&prepared, init(None)),
+        TxnError::ConcurrentTransactions
+    );
     let done = prepared.completed(3);
     assert_eq!((done.state, done.producer()), (State::CompleteCommit, me));
     assert!(done.partitions.is_empty());
@@ -105,7 +108,9 @@ fn with_transactions_v2_every_end_bumps_the_epoch_and_may_be_asked_for_again() {
     let txn = after(&begun(), add(producer(5, 0), true));
     let done = after(&txn, end(producer(5, 0), Ending::Commit, true));
     assert_eq!(done.producer(), producer(5, 1));
-    let again = done.step(end(producer(5, 0), Ending::Commit, true), 2).unwrap();
+    let again = done
+        .step(end(producer(5, 0), Ending::Commit, true), 2)
+        .unwrap();
     assert_eq!(
         (again.effect, again.txn.producer()),
         (Effect::Nothing, producer(5, 1))
@@ -123,7 +128,10 @@ fn with_transactions_v2_every_end_bumps_the_epoch_and_may_be_asked_for_again() {
         (empty.state, empty.producer()),
         (State::CompleteAbort, producer(5, 2))
     );
-    assert_eq!(refusal(&empty, add(producer(5, 1), true)), TxnError::ProducerFenced);
+    assert_eq!(
+        refusal(&empty, add(producer(5, 1), true)),
+        TxnError::ProducerFenced
+    );
 }
 
 #[test]

@@ -127,7 +127,9 @@ pub struct Step {
 pub enum TxnError {
     #[error("the producer id is not the one of this transactional id")]
     InvalidProducerIdMapping,
-    #[error("a newer producer has taken this transactional id over, or the transaction has timed out")]
+    #[error(
+        "a newer producer has taken this transactional id over, or the transaction has timed out"
+    )]
     ProducerFenced,
     #[error("another change of this transactional id is under way")]
     ConcurrentTransactions,

@@ -116,7 +116,9 @@ async fn codes(call: &Call, txn: &AddPartitionsToTxnTransaction) -> Vec<i16> {
         return partitions.into_iter().map(verify).collect();
     }
     let bumps = call.version >= BUMPS_FROM;
-    let added = call.broker().add_to_txn(id, by, partitions, Vec::new(), bumps);
+    let added = call
+        .broker()
+        .add_to_txn(id, by, partitions, Vec::new(), bumps);
     vec![code(added.await); count]
 }
 
@@ -125,12 +127,13 @@ fn find(call: &Call, txn: &AddPartitionsToTxnTransaction) -> Found {
     let mut allowed: HashMap<String, Result<(), ErrorCode>> = HashMap::new();
     for topic in &txn.topics {
         let name = plain(&topic.name);
-        let allowed = *allowed.entry(name.clone()).or_insert_with(|| {
-            match call.version < BATCHED_FROM {
-                true => call.check(Operation::Write, Resource::Topic(&name)),
-                false => Ok(()),
-            }
-        });
+        let allowed =
+            *allowed
+                .entry(name.clone())
+                .or_insert_with(|| match call.version < BATCHED_FROM {
+                    true => call.check(Operation::Write, Resource::Topic(&name)),
+                    false => Ok(()),
+                });
         let known = call.broker().find_topic(&TopicRef::Name(name));
         found.extend(topic.partitions.iter().map(|index| {
             allowed?;

@@ -39,7 +39,9 @@ impl Handle for EndTxnRequestData {
             true => Ending::Commit,
             false => Ending::Abort,
         };
-        let ended = call.broker().end_txn(id, by, ending, call.version >= BUMPS_FROM);
+        let ended = call
+            .broker()
+            .end_txn(id, by, ending, call.version >= BUMPS_FROM);
         let outcome = ended.await;
         let error_code = fenced_before(FENCED_FROM, call.version, &outcome);
         match outcome {

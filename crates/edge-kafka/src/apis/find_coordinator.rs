@@ -66,9 +66,7 @@ fn find(call: &Call, key_type: i8, key: KafkaString) -> Coordinator {
             "Group authorization failed.",
             key,
         ),
-        TRANSACTION
-            if !call.may(Operation::Describe, Resource::TransactionalId(key.as_str())) =>
-        {
+        TRANSACTION if !call.may(Operation::Describe, Resource::TransactionalId(key.as_str())) => {
             refuse(
                 ErrorCode::TransactionalIdAuthorizationFailed,
                 "Transactional Id authorization failed.",

@@ -70,7 +70,9 @@ async fn write(
     for partition_index in topic.partition_indexes {
         let error_code = match allowed {
             true => {
-                let written = call.broker().write_txn_marker(end, &target, partition_index);
+                let written = call
+                    .broker()
+                    .write_txn_marker(end, &target, partition_index);
                 code_of(&written.await)
             }
             false => ErrorCode::ClusterAuthorizationFailed.code(),

@@ -155,7 +155,10 @@ impl History {
             }
             let partition = self.stage.partition(index);
             let state = self.stage.log.state(partition);
-            let stable = self.stage.broker.last_stable_offset(partition, Bound::Durable);
+            let stable = self
+                .stage
+                .broker
+                .last_stable_offset(partition, Bound::Durable);
             assert_eq!(stable, state.durable_end);
         }
     }

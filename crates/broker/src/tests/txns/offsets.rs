@@ -10,7 +10,10 @@ async fn commit(stage: &Stage, by: Producer, offset: i64, v2: bool) {
         let added = stage.broker.add_to_txn("x", by, Vec::new(), groups, false);
         added.await.unwrap();
     }
-    let taken = stage.broker.commit_txn_offsets(request(by, offset, v2)).await;
+    let taken = stage
+        .broker
+        .commit_txn_offsets(request(by, offset, v2))
+        .await;
     assert_eq!(taken, Ok(vec![Ok(())]));
 }
 

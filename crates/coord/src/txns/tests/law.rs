@@ -126,7 +126,8 @@ impl History {
     fn ask_init(&mut self, expected: Option<Producer>) {
         let before = self.txn.clone();
         let zombie = expected.is_some_and(|one| one.id == before.producer_id)
-            && expected.is_some_and(|one| one.epoch != before.epoch && one.epoch != before.last_epoch);
+            && expected
+                .is_some_and(|one| one.epoch != before.epoch && one.epoch != before.last_epoch);
         for _ in 0..2 {
             match self.step(init(expected)) {
                 Ok(Effect::End(ending)) => {
@@ -191,7 +192,11 @@ impl History {
             }
             Act::End(who, commits) => {
                 let Some(by) = self.who(who) else { return };
-                let ending = if commits { Ending::Commit } else { Ending::Abort };
+                let ending = if commits {
+                    Ending::Commit
+                } else {
+                    Ending::Abort
+                };
                 let current = self.is_current(by);
                 let outcome = self.step(end(by, ending, self.bumps));
                 let ends = matches!(outcome, Ok(Effect::End(_)));
