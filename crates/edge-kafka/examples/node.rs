@@ -1,7 +1,7 @@
 //! The smallest node: a broker on a folder (or, without one, in memory), for trying clients by hand.
 //!
-//! `cargo run --release -p headwater-edge-kafka --example node -- [DIR [num.partitions=4 ...]]` prints the port and serves until
-//! it is interrupted.
+//! `cargo run --release -p headwater-edge-kafka --example node -- [DIR [listen=127.0.0.1:9092 num.partitions=4 ...]]` prints the port
+//! and serves until it is interrupted.
 
 use std::sync::Arc;
 
@@ -20,16 +20,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => Arc::new(MemoryLog::new(4)),
     };
     let mut config = BrokerConfig::default();
+    let mut listen = "127.0.0.1:0".to_owned();
     for setting in std::env::args().skip(2) {
         match setting.split_once('=') {
             Some(("node.id", value)) => config.node_id = value.parse()?,
             Some(("num.partitions", value)) => config.default_partitions = value.parse()?,
+            Some(("listen", value)) => listen = value.to_owned(),
             _ => return Err(format!("{setting} is not known").into()),
         }
     }
     let broker = Broker::open(log, Arc::new(SystemClock), config)?;
     broker.start_background();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let listener = tokio::net::TcpListener::bind(listen).await?;
     let port = listener.local_addr()?.port();
     println!("{port}");
     let interrupted = async {
