@@ -1,7 +1,7 @@
 //! Retention: what is older than `retention.ms`, or more than `retention.bytes` from the end, goes by moving the log start.
 //!
 //! Whole batches go, from the start on, until one is young enough by its largest timestamp. What transactions leave undecided
-//! stays, and so do topics that the node makes for itself unless somebody has set their retention.
+//! stays, what a pipeline may have to read again does, and so do topics that the node makes for itself unless somebody has set their retention.
 
 use headwater_base::{Offset, PartitionId};
 use headwater_log::{Bound, Commit, Log};
@@ -61,7 +61,10 @@ impl Broker {
         let mut trims = Vec::new();
         for (id, planned) in plan.await.unwrap_or_default() {
             match planned {
-                Ok(Some(to)) => trims.push((id, to)),
+                Ok(Some(to)) => {
+                    let to = self.cleanable_to(id, to);
+                    trims.extend((to > self.log.state(id).start).then_some((id, to)));
+                }
                 Ok(None) => {}
                 Err(error) => round.failed(&error),
             }

@@ -71,12 +71,18 @@ impl Broker {
         let mut chosen = Vec::new();
         for (candidate, due) in judged.await.unwrap_or_default() {
             match due {
-                Ok(Some(due)) => chosen.push((candidate, due)),
-                Ok(None) => {
-                    not_before.insert(candidate.id, now_ms.saturating_add(recheck_ms(&candidate)));
+                Ok(Some(due)) => {
+                    let to = self.cleanable_to(candidate.id, due.to);
+                    // Where a pipeline holds even what is clean already, nothing is touched.
+                    if to == due.to || to > due.from {
+                        chosen.push((candidate, Due { to, ..due }));
+                        continue;
+                    }
                 }
+                Ok(None) => {}
                 Err(error) => round.failed(&error),
             }
+            not_before.insert(candidate.id, now_ms.saturating_add(recheck_ms(&candidate)));
         }
         chosen.sort_by_key(|(candidate, due)| (std::cmp::Reverse(due.dirty_ppm), candidate.id));
         for (candidate, due) in chosen {

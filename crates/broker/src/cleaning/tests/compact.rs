@@ -253,6 +253,34 @@ async fn an_idle_producer_is_known_after_its_records_were_superseded_and_a_resta
     assert!(bench.put("t", sequenced_key(5, 3)).await.is_ok());
 }
 
+#[tokio::test]
+async fn what_a_pipeline_may_read_again_is_left_alone() {
+    let bench = Bench::new();
+    let topic = bench.topic("t", 1, &EAGER).await;
+    let id = topic.partition(0).unwrap();
+    let expiring = [("retention.ms", "1000")];
+    let other = bench.topic("r", 1, &expiring).await.partition(0).unwrap();
+    let old = now() - HOUR_MS;
+    for n in ["1", "2", "3", "4", "5"] {
+        for name in ["t", "r"] {
+            let one = keyed(old, &[("a", Some(n))]);
+            bench.put(name, one).await.unwrap();
+        }
+    }
+    bench.broker.holds.set("p", vec![(id, 2), (other, 2)]);
+    bench.broker.clean_now(now()).await;
+    let offsets = |records: &[Record]| {
+        let offsets = records.iter().map(|record| record.offset);
+        offsets.collect::<Vec<_>>()
+    };
+    assert_eq!(offsets(&all(&bench, "t").await), [1, 2, 3, 4]);
+    assert_eq!(offsets(&all(&bench, "r").await), [2, 3, 4]);
+    bench.broker.holds.set("p", Vec::new());
+    bench.broker.clean_now(now() + 70_000).await;
+    assert_eq!(offsets(&all(&bench, "t").await), [3, 4]);
+    assert_eq!(bench.broker.partition_state(other).start, 5);
+}
+
 fn sequenced_key(id: i64, sequence: i32) -> bytes::Bytes {
     let mut builder = BatchBuilder::new(Codec::None).producer(id, 0, sequence);
     builder.push(now(), Some(b"k"), Some(b"v"));
