@@ -91,7 +91,6 @@ impl Node {
         let broker =
             blocking(move || Broker::open(shared, Arc::new(SystemClock), BrokerConfig::default()))
                 .await??;
-        broker.start_background();
         let engine = Engine::start(
             engine_config(&settings),
             broker.clone(),
@@ -99,6 +98,8 @@ impl Node {
             crate::sinks::notifier(),
         )
         .await?;
+        // After the pipelines have said what they may have to read again.
+        broker.start_background();
         let engine = Arc::new(engine);
         let (stop, stopping) = watch::channel(false);
         let (kafka_address, http_address) = (kafka.local_addr()?, http.local_addr()?);

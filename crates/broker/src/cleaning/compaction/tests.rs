@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use headwater_base::TopicId;
-use headwater_log::{Append, Commit, MemoryLog};
+use headwater_log::local::disk::FaultDisk;
+use headwater_log::local::disk::fault::Survives;
+use headwater_log::{Append, Commit, LocalConfig, LocalLog, MemoryLog, wait};
 use headwater_record::{BatchBuilder, Codec, Record, control_batch, records};
 use proptest::prelude::*;
 
@@ -60,7 +63,9 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// The log, and what is true of it.
 struct Model {
-    log: MemoryLog,
+    log: Arc<dyn Log>,
+    /// What the log is on, unless it is in memory.
+    disk: Option<FaultDisk>,
     /// Every record ever written, by offset.
     written: BTreeMap<Offset, Record>,
     /// Of committed transactions and outside of any.
@@ -72,10 +77,30 @@ struct Model {
     values: u32,
 }
 
+/// A local log of small chunks, so that they fill and are given back.
+fn open(disk: &FaultDisk) -> Arc<dyn Log> {
+    let config = LocalConfig {
+        chunk_bytes: 64 * 1024,
+        tail_cache_bytes_max: 2 * 1024,
+        ..LocalConfig::default()
+    };
+    Arc::new(LocalLog::open_on(Arc::new(disk.clone()), config).unwrap())
+}
+
 impl Model {
-    fn new() -> Self {
+    fn in_memory() -> Self {
+        Self::on(Arc::new(MemoryLog::new(1)), None)
+    }
+
+    fn on_a_disk(seed: u64) -> Self {
+        let disk = FaultDisk::new(seed);
+        Self::on(open(&disk), Some(disk))
+    }
+
+    fn on(log: Arc<dyn Log>, disk: Option<FaultDisk>) -> Self {
         Self {
-            log: MemoryLog::new(1),
+            log,
+            disk,
             written: BTreeMap::new(),
             committed: BTreeSet::new(),
             open: BTreeMap::new(),
@@ -98,7 +123,24 @@ impl Model {
             }],
             ..Commit::default()
         };
-        self.log.submit(commit).unwrap().base_offsets[0]
+        let submitted = self.log.submit(commit).unwrap();
+        wait(submitted.durable).unwrap();
+        submitted.base_offsets[0]
+    }
+
+    /// The power fails while a piece is on its way, and the log is opened again.
+    fn power_cut(&mut self, rewrites: Vec<Rewrite>) {
+        let Some(disk) = self.disk.take() else { return };
+        let commit = Commit {
+            rewrites,
+            ..Commit::default()
+        };
+        let under_way = self.log.submit(commit).unwrap();
+        let found = disk.after_power_cut(Survives::SomeSectors(u64::from(self.values)));
+        drop(under_way);
+        self.log = open(&found);
+        self.disk = Some(found);
+        self.check();
     }
 
     fn put(&mut self, producer: Option<i64>, of: &[(u8, bool)], codec: usize) {
@@ -177,21 +219,21 @@ impl Model {
             };
             let aborted = Aborted::new(self.aborted.clone());
             let mut run = Run::new(extent, 0, aborted, keys_max * 60);
-            while !run.map(&self.log).unwrap().0 {}
+            while !run.map(&*self.log).unwrap().0 {}
             run.rewind(0);
-            while let Some(mut piece) = run.plan(&self.log).unwrap() {
-                if crash_after == Some(pieces) {
-                    return;
-                }
-                pieces += 1;
+            while let Some(mut piece) = run.plan(&*self.log).unwrap() {
                 self.aborted
                     .retain(|range| !piece.forgotten.contains(range));
                 let rewrites = std::mem::take(&mut piece.rewrites);
+                if crash_after == Some(pieces) {
+                    return self.power_cut(rewrites);
+                }
+                pieces += 1;
                 let commit = Commit {
                     rewrites,
                     ..Commit::default()
                 };
-                self.log.submit(commit).unwrap();
+                wait(self.log.submit(commit).unwrap().durable).unwrap();
                 run.advance(piece);
                 self.check();
             }
@@ -299,38 +341,61 @@ fn latest<'a>(records: impl Iterator<Item = &'a Record>) -> BTreeMap<Bytes, Byte
     latest
 }
 
+fn play(mut model: Model, ops: Vec<Op>) {
+    for op in ops {
+        match op {
+            Op::Put {
+                producer,
+                records,
+                codec,
+            } => model.put(producer, &records, codec),
+            Op::End { producer, commits } => model.end(producer, commits),
+            Op::Compact {
+                crash_after,
+                keys_max,
+                wait_days,
+            } => {
+                model.now_ms += wait_days * DAY_MS;
+                let end = model.log.state(ID).durable_end;
+                model.compact(crash_after, keys_max);
+                assert_eq!(model.log.state(ID).durable_end, end);
+            }
+        }
+        model.check();
+    }
+    // In the end everything goes that can: nothing aborted, no tombstone, no marker but of data that is left.
+    (0..3).for_each(|producer| model.end(producer, producer != 1));
+    model.put(None, &[(0, true)], 0);
+    for _ in 0..3 {
+        model.now_ms += 2 * DAY_MS;
+        model.compact(None, 100);
+    }
+    assert!(model.aborted.is_empty());
+    let (mut markers, mut with_data) = (0, 0);
+    for batch in model.batches() {
+        let header = BatchHeader::parse(&batch).unwrap();
+        match header.is_control() {
+            true => markers += 1,
+            false => with_data += usize::from(header.is_transactional()),
+        }
+        let valued = |record: Result<Record, _>| record.unwrap().value.is_some();
+        assert!(records(&batch).unwrap().all(valued));
+    }
+    assert!(markers <= with_data, "{markers} markers, {with_data} batches");
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn readers_of_what_is_committed_see_the_last_value_of_every_key(ops in prop::collection::vec(op(), 1..40)) {
-        let mut model = Model::new();
-        for op in ops {
-            match op {
-                Op::Put { producer, records, codec } => model.put(producer, &records, codec),
-                Op::End { producer, commits } => model.end(producer, commits),
-                Op::Compact { crash_after, keys_max, wait_days } => {
-                    model.now_ms += wait_days * DAY_MS;
-                    let end = model.log.state(ID).durable_end;
-                    model.compact(crash_after, keys_max);
-                    prop_assert_eq!(model.log.state(ID).durable_end, end);
-                }
-            }
-            model.check();
-        }
-        // In the end everything goes that can: nothing aborted, no marker, no tombstone but those of the newest batch.
-        (0..3).for_each(|producer| model.end(producer, producer != 1));
-        model.put(None, &[(0, true)], 0);
-        for _ in 0..3 {
-            model.now_ms += 2 * DAY_MS;
-            model.compact(None, 100);
-        }
-        let batches = model.batches();
-        let headers: Vec<BatchHeader> = batches.iter().map(|batch| BatchHeader::parse(batch).unwrap()).collect();
-        prop_assert!(model.aborted.is_empty());
-        let markers = headers.iter().filter(|header| header.is_control()).count();
-        let with_data: BTreeSet<i64> = headers.iter().filter(|header| header.is_transactional() && !header.is_control()).map(|header| header.producer_id).collect();
-        prop_assert!(markers == 0 || !with_data.is_empty());
-        let tombstones = batches.iter().flat_map(|batch| records(batch).unwrap().map(Result::unwrap)).filter(|record| record.value.is_none());
-        prop_assert_eq!(tombstones.count(), 0);
+        play(Model::in_memory(), ops);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn so_they_do_when_the_power_fails(ops in prop::collection::vec(op(), 1..40), seed: u64) {
+        play(Model::on_a_disk(seed), ops);
     }
 }
