@@ -101,14 +101,14 @@ impl Run {
         let Some(out) = read(log, &self.extent, self.at)? else {
             return Ok((true, 0));
         };
-        let (first, mut bytes) = (self.at, 0);
+        let mut bytes = 0;
         for batch in &out.batches {
             let header = BatchHeader::parse(batch)?;
             if header.base_offset >= self.extent.to {
                 return Ok((true, bytes));
             }
-            // The first batch is noted whole, so that every run gets on.
-            if self.map.is_full() && header.base_offset > first.max(self.extent.dirty_from) {
+            // The first batch meets an empty map and is noted whole, so that every run gets on.
+            if self.map.is_full() {
                 self.extent.to = header.base_offset;
                 return Ok((true, bytes));
             }

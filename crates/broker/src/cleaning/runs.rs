@@ -95,7 +95,11 @@ impl Broker {
                 Err(BrokerError::Retry(reason)) => {
                     tracing::debug!(reason, "a compaction was put off");
                 }
-                Err(error) => round.failed(&error),
+                Err(error) => {
+                    round.failed(&error);
+                    let at = now_ms.saturating_add(*RECHECK_MS.end());
+                    not_before.insert(candidate.id, at);
+                }
             }
         }
         round
