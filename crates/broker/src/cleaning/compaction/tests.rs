@@ -381,7 +381,10 @@ fn play(mut model: Model, ops: Vec<Op>) {
         let valued = |record: Result<Record, _>| record.unwrap().value.is_some();
         assert!(records(&batch).unwrap().all(valued));
     }
-    assert!(markers <= with_data, "{markers} markers, {with_data} batches");
+    assert!(
+        markers <= with_data,
+        "{markers} markers, {with_data} batches"
+    );
 }
 
 proptest! {
