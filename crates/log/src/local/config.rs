@@ -24,6 +24,15 @@ pub struct LocalConfig {
     pub page_cached_chunks: usize,
     /// How long to wait before trying again for a chunk that the disk had no room for.
     pub full_retry: Duration,
+    /// A sealed chunk of which no more than so many percent are still needed is emptied: what is needed is written anew,
+    /// so that the file can go. 0 moves nothing.
+    pub reclaim_live_percent_max: u8,
+    /// How fast that is done.
+    pub reclaim_bytes_per_second: u64,
+    /// How fast sealed chunks are read in the background to find rotten data. 0 does not look.
+    pub scrub_bytes_per_second: u64,
+    /// From the end of one such walk to the next.
+    pub scrub_pause: Duration,
 }
 
 impl Default for LocalConfig {
@@ -36,6 +45,10 @@ impl Default for LocalConfig {
             index_cache_bytes_max: 16 * 1024 * 1024,
             page_cached_chunks: 32,
             full_retry: Duration::from_millis(500),
+            reclaim_live_percent_max: 40,
+            reclaim_bytes_per_second: 32 * 1024 * 1024,
+            scrub_bytes_per_second: 8 * 1024 * 1024,
+            scrub_pause: Duration::from_secs(3600),
         }
     }
 }
@@ -59,6 +72,18 @@ pub struct LogMetrics {
     pub tail_cache_bytes: usize,
     /// No room on the disk for another chunk, or for what is being written.
     pub full: bool,
+    /// Bytes of batches in the WAL files that are still needed.
+    pub live_bytes: u64,
+    /// Bytes of batches written anew so that their files could go.
+    pub moved_bytes: u64,
+    /// WAL files removed since the start.
+    pub removed_chunks: u64,
+    /// Bytes of batches checked at rest since the start.
+    pub scrubbed_bytes: u64,
+    /// Whole walks over the sealed files since the start.
+    pub scrubs: u64,
+    /// Batches found not to match their checksums since the start, each counted once.
+    pub rotten_batches: u64,
 }
 
 /// Why a data folder was not opened. Nothing in it was changed.

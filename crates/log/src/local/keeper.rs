@@ -1,11 +1,15 @@
 //! The keeper: what happens behind the writer's back so that the writer never waits. Makes the next chunk ahead, seals
-//! full ones, removes dead ones.
+//! full ones, removes dead ones, empties those that are mostly dead, looks for rot.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::chunk::Chunk;
 use super::footer;
+use super::reclaim::{Moved, Reclaim};
+use super::scrub::Scrub;
 use super::state::{Shared, State};
 use super::turn::Turn;
 
@@ -19,53 +23,117 @@ pub(super) enum Job {
 /// Does the chores.
 pub(super) struct Keeper {
     shared: Arc<Shared>,
+    reclaim: Reclaim,
+    scrub: Scrub,
 }
+
+/// What a round came to.
+enum Step {
+    Did,
+    /// Something of which no more is to be done for a while.
+    Paced(Duration),
+    Idle,
+    Ended,
+}
+
+/// How soon to look again whether a commit is durable.
+const PENDING_PAUSE: Duration = Duration::from_millis(5);
+/// How soon to try again what the log had no room for.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
+/// The first scrub does not compete with what a start brings.
+const FIRST_SCRUB_AFTER: Duration = Duration::from_secs(60);
 
 impl Keeper {
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self {
+            shared,
+            reclaim: Reclaim::default(),
+            scrub: Scrub::default(),
+        }
     }
 
     /// Runs until the log closes. What is left undone is done by the next start.
     pub fn run(mut self) {
+        let mut scrub_at = Instant::now() + FIRST_SCRUB_AFTER.min(self.shared.config.scrub_pause);
         loop {
-            let turn = self.turn();
+            let step = match self.step() {
+                Step::Idle => self.scrub_when_due(&mut scrub_at),
+                step => step,
+            };
             let mut state = self.shared.state.lock();
-            if state.closing || turn == Turn::Ended {
+            if state.closing {
                 return;
             }
-            if turn == Turn::Did || !state.jobs.is_empty() {
-                continue;
-            }
-            if turn == Turn::Waits {
-                let pause = self.shared.config.full_retry;
-                self.shared.chores.wait_for(&mut state, pause);
-            } else if state.failure.is_none() {
-                self.shared.chores.wait(&mut state);
+            match step {
+                Step::Ended => return,
+                Step::Did => {}
+                _ if !state.jobs.is_empty() || state.failure.is_some() => {}
+                Step::Idle => self.shared.chores.wait(&mut state),
+                Step::Paced(pause) => drop(self.shared.chores.wait_for(&mut state, pause)),
             }
         }
     }
 
-    /// One chore.
+    /// One chore, for the log without threads.
     pub fn turn(&mut self) -> Turn {
+        match self.step() {
+            Step::Did => Turn::Did,
+            Step::Paced(_) => Turn::Waits,
+            Step::Idle => Turn::Idle,
+            Step::Ended => Turn::Ended,
+        }
+    }
+
+    /// One step of the scrub, for the log without threads.
+    pub fn turn_scrub(&mut self) -> Turn {
+        match self.scrub.step(&self.shared) {
+            Some(_) => Turn::Did,
+            None => Turn::Idle,
+        }
+    }
+
+    fn step(&mut self) -> Step {
         let (job, full) = {
             let mut state = self.shared.state.lock();
             if state.failure.is_some() {
-                return Turn::Ended;
+                return Step::Ended;
             }
             (state.jobs.pop_front(), state.full.is_some())
         };
-        match job {
-            Some(job) => {
-                self.run_job(job);
-                Turn::Did
-            }
-            None if full => {
-                make_spare(&self.shared);
-                Turn::Waits
-            }
-            None => Turn::Idle,
+        if let Some(job) = job {
+            self.run_job(job);
+            return Step::Did;
         }
+        if full {
+            make_spare(&self.shared);
+            return Step::Paced(self.shared.config.full_retry);
+        }
+        match self.reclaim.step(&self.shared) {
+            Moved::Nothing => Step::Idle,
+            Moved::Waits => Step::Paced(PENDING_PAUSE),
+            Moved::Refused => Step::Paced(REFUSED_PAUSE),
+            Moved::Bytes(0) => Step::Did,
+            Moved::Bytes(bytes) => {
+                Step::Paced(time_for(bytes, self.shared.config.reclaim_bytes_per_second))
+            }
+        }
+    }
+
+    fn scrub_when_due(&mut self, at: &mut Instant) -> Step {
+        let config = &self.shared.config;
+        if config.scrub_bytes_per_second == 0 {
+            return Step::Idle;
+        }
+        let wait = at.saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            return Step::Paced(wait);
+        }
+        let pause = match self.scrub.step(&self.shared) {
+            Some(bytes) => time_for(bytes, config.scrub_bytes_per_second),
+            None => config.scrub_pause,
+        };
+        *at = Instant::now() + pause;
+        Step::Paced(pause)
     }
 
     fn run_job(&mut self, job: Job) {
@@ -79,6 +147,10 @@ impl Keeper {
             Job::RemoveDead => remove_dead(shared),
         }
     }
+}
+
+fn time_for(bytes: usize, bytes_per_second: u64) -> Duration {
+    Duration::from_secs_f64(bytes as f64 / bytes_per_second.max(1) as f64)
 }
 
 fn make_spare(shared: &Shared) {
@@ -141,6 +213,16 @@ fn seal(shared: &Shared, full: footer::Full) {
     }
 }
 
+impl Shared {
+    /// Lets the system have the memory of a chunk that is not among the newest.
+    pub fn forget_if_cold(&self, chunk: &Chunk) {
+        let newer = self.state.lock().chunks.range(chunk.number + 1..).count();
+        if newer >= self.config.page_cached_chunks {
+            chunk.file.forget_cached();
+        }
+    }
+}
+
 impl State {
     /// The chunk's index is on the disk: slices point there, memory lets go.
     fn sealed(&mut self, chunk: u64, sealed: &footer::Sealed) {
@@ -195,8 +277,14 @@ fn remove_dead(shared: &Shared) {
     let dead = shared.state.lock().take_dead();
     for number in dead {
         // A file left over is found dead again by the next start.
-        if let Err(error) = shared.disk.remove(&super::chunk::file_name(number)) {
-            tracing::warn!(chunk = number, %error, "cannot remove a dead chunk");
+        match shared.disk.remove(&super::chunk::file_name(number)) {
+            Ok(()) => drop(
+                shared
+                    .counters
+                    .removed_chunks
+                    .fetch_add(1, Ordering::Relaxed),
+            ),
+            Err(error) => tracing::warn!(chunk = number, %error, "cannot remove a dead chunk"),
         }
     }
 }

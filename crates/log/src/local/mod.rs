@@ -20,9 +20,11 @@ mod keeper;
 mod ledger;
 mod partition;
 mod read;
+mod reclaim;
 mod recover;
 mod replay;
 mod rewrites;
+mod scrub;
 mod state;
 mod submit;
 mod turn;
@@ -195,6 +197,7 @@ fn assemble(
         chores: Condvar::new(),
         watchers: Watchers::default(),
         counters: Counters::default(),
+        rot: Mutex::default(),
         failed: watch::Sender::new(None),
     });
     let writer = Writer {

@@ -1,5 +1,6 @@
 //! Reading: from the tail cache under the lock, else from chunks outside it.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +19,8 @@ const GAP_BYTES_MAX: u64 = 16 * 1024;
 /// Most bytes of one read call, unless a batch is larger.
 const SPAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// Most rotten batches that are counted.
+const ROT_MAX: usize = 100_000;
 /// Most entries that are copied while the lock is held.
 const BITE_ENTRIES_MAX: usize = 1024;
 
@@ -105,20 +108,46 @@ impl Shared {
                 Ok(false)
             }
             Piece::Indexed(chunk, entries, next) => {
-                progress.load(&chunk, &entries)?;
-                Ok(progress.go_on(next))
+                let whole = progress.load((self, id), &chunk, &entries)?;
+                Ok(whole && progress.go_on(next))
             }
             Piece::Sealed(chunk, slice) => {
                 let entries = self.entries(id, &chunk, &slice)?;
                 let (chosen, next) = progress.choose(&slice, &entries);
-                progress.load(&chunk, chosen)?;
-                Ok(progress.go_on(next))
+                let whole = progress.load((self, id), &chunk, chosen)?;
+                Ok(whole && progress.go_on(next))
             }
         }
     }
 
+    /// Takes note of a batch that does not match its checksum; told once for each.
+    pub fn rotten(&self, id: PartitionId, chunk: &Chunk, entry: &IndexEntry) -> ReadError {
+        let (name, at) = (chunk.name(), entry.position);
+        let (first, last) = (entry.meta.base_offset, entry.meta.last_offset);
+        let mut rot = self.rot.lock();
+        if rot.len() < ROT_MAX && rot.insert((chunk.number, at)) {
+            tracing::error!(file = name, position = at, partition = %id, first, last,
+                "rotten data: a batch does not match its checksum; restore the file from a copy");
+        }
+        ReadError::Corrupt(format!(
+            "the batch of offset {first} at byte {at} of {name} does not match its checksum; restore the file from a copy"
+        ))
+    }
+
+    /// Takes note of something else that is rotten.
+    pub fn rotten_place(&self, chunk: &Chunk, position: u32, what: &str) {
+        if self.rot.lock().insert((chunk.number, position)) {
+            let file = chunk.name();
+            tracing::error!(
+                file,
+                position,
+                "rotten data: {what}; restore the file from a copy"
+            );
+        }
+    }
+
     /// The index entries of a slice in a sealed chunk.
-    fn entries(
+    pub fn entries(
         &self,
         id: PartitionId,
         chunk: &Chunk,
@@ -371,38 +400,53 @@ impl Progress {
         next.is_some()
     }
 
-    fn load(&mut self, chunk: &Chunk, entries: &[IndexEntry]) -> Result<(), ReadError> {
+    /// Reads these batches. What comes before a rotten one is an answer; the next read begins with it and fails.
+    fn load(
+        &mut self,
+        (shared, id): (&Shared, PartitionId),
+        chunk: &Chunk,
+        entries: &[IndexEntry],
+    ) -> Result<bool, ReadError> {
         let mut rest = entries;
         while !rest.is_empty() {
             let (span, after) = rest.split_at(span_length(rest));
-            self.load_span(chunk, span)?;
+            for (entry, batch) in span.iter().zip(read_span(chunk, span)?) {
+                let Some(batch) = batch else {
+                    let rotten = shared.rotten(id, chunk, entry);
+                    return if self.out.is_empty() {
+                        Err(rotten)
+                    } else {
+                        Ok(false)
+                    };
+                };
+                self.bytes_left = self.bytes_left.saturating_sub(batch.len());
+                self.at = entry.meta.last_offset + 1;
+                self.out.push(batch);
+            }
             rest = after;
         }
-        Ok(())
+        Ok(true)
     }
+}
 
-    fn load_span(&mut self, chunk: &Chunk, span: &[IndexEntry]) -> Result<(), ReadError> {
-        let from = span[0].position;
-        let length = (end_of(&span[span.len() - 1]) - u64::from(from)) as usize;
-        let bytes = chunk.file.read_bytes(u64::from(from), length)?;
-        let wanted: usize = span.iter().map(|entry| entry.meta.bytes as usize).sum();
-        // Shared, the batches hold what lies between them in memory, too: where that is most of it, they are copied.
-        let sparse = wanted < bytes.len() / 2;
-        for entry in span {
-            let at = (entry.position - from) as usize;
-            let mut batch = bytes.slice(at..at + entry.meta.bytes as usize);
-            if sparse {
-                batch = Bytes::copy_from_slice(&batch);
-            }
-            if !batch_is_intact(&batch, entry.meta.base_offset) {
-                return Err(rotten(chunk, entry));
-            }
-            self.bytes_left = self.bytes_left.saturating_sub(batch.len());
-            self.at = entry.meta.last_offset + 1;
-            self.out.push(batch);
-        }
-        Ok(())
-    }
+/// Reads neighbouring batches at once; nothing for one that does not match its checksum.
+pub(super) fn read_span(chunk: &Chunk, span: &[IndexEntry]) -> io::Result<Vec<Option<Bytes>>> {
+    let from = span[0].position;
+    let length = (end_of(&span[span.len() - 1]) - u64::from(from)) as usize;
+    let bytes = chunk.file.read_bytes(u64::from(from), length)?;
+    let wanted: usize = span.iter().map(|entry| entry.meta.bytes as usize).sum();
+    // Shared, the batches hold what lies between them in memory, too: where that is most of it, they are copied.
+    let sparse = wanted < bytes.len() / 2;
+    let batch = |entry: &IndexEntry| {
+        let at = (entry.position - from) as usize;
+        let batch = bytes.slice(at..at + entry.meta.bytes as usize);
+        let intact = batch_is_intact(&batch, entry.meta.base_offset);
+        intact.then(|| match sparse {
+            true => Bytes::copy_from_slice(&batch),
+            false => batch,
+        })
+    };
+    Ok(span.iter().map(batch).collect())
 }
 
 fn end_of(entry: &IndexEntry) -> u64 {
@@ -410,18 +454,11 @@ fn end_of(entry: &IndexEntry) -> u64 {
 }
 
 /// How many entries to read at once, at least one.
-fn span_length(entries: &[IndexEntry]) -> usize {
+pub(super) fn span_length(entries: &[IndexEntry]) -> usize {
     let from = u64::from(entries[0].position);
     let close = |pair: &&[IndexEntry]| {
         u64::from(pair[1].position) - end_of(&pair[0]) <= GAP_BYTES_MAX
             && end_of(&pair[1]) - from <= SPAN_BYTES_MAX
     };
     1 + entries.windows(2).take_while(close).count()
-}
-
-fn rotten(chunk: &Chunk, entry: &IndexEntry) -> ReadError {
-    let (name, at, offset) = (chunk.name(), entry.position, entry.meta.base_offset);
-    ReadError::Corrupt(format!(
-        "the batch of offset {offset} at byte {at} of {name} does not match its checksum; restore the file from a copy"
-    ))
 }

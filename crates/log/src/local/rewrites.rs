@@ -61,6 +61,10 @@ enum Border {
 
 impl State {
     fn borders(&self, rewrite: &Rewrite) -> Result<(Border, Border), SubmitError> {
+        if let Some(failure) = &self.failure {
+            // Before anything else: what is under way will never be durable.
+            return Err(failure.clone().into());
+        }
         let id = rewrite.partition;
         let found = self.partitions.get(&id);
         let found = found.filter(|found| found.submitted_generation == rewrite.generation);

@@ -1,6 +1,6 @@
 //! What the threads of a local log share, under one short lock: partitions, the queue, chunks, the tail cache.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub indexes: IndexCache,
     pub watchers: Watchers,
     pub counters: Counters,
+    /// Batches found not to match their checksums: chunk and position.
+    pub rot: Mutex<BTreeSet<(u64, u32)>>,
     /// What [`State::failure`] says, for those who wait for it.
     pub failed: watch::Sender<Option<WriteFailure>>,
 }
@@ -42,6 +44,10 @@ pub(super) struct Counters {
     pub commits: AtomicU64,
     pub last_fsync_us: AtomicU64,
     pub written_bytes: AtomicU64,
+    pub moved_bytes: AtomicU64,
+    pub removed_chunks: AtomicU64,
+    pub scrubbed_bytes: AtomicU64,
+    pub scrubs: AtomicU64,
 }
 
 pub(super) struct State {
@@ -206,6 +212,12 @@ impl Shared {
             chunks: state.chunks.len(),
             tail_cache_bytes: state.cache.bytes,
             full: state.full.is_some() || state.stuck.is_some(),
+            live_bytes: state.chunks.values().map(|chunk| chunk.live_bytes).sum(),
+            moved_bytes: self.counters.moved_bytes.load(Ordering::Relaxed),
+            removed_chunks: self.counters.removed_chunks.load(Ordering::Relaxed),
+            scrubbed_bytes: self.counters.scrubbed_bytes.load(Ordering::Relaxed),
+            scrubs: self.counters.scrubs.load(Ordering::Relaxed),
+            rotten_batches: self.rot.lock().len() as u64,
         }
     }
 }

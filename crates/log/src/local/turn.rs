@@ -62,4 +62,11 @@ impl LocalLog {
             .as_ref()
             .map_or(Turn::Idle, |hands| hands.keeper.lock().turn())
     }
+
+    /// One step of the walk that looks for rotten data; [`Turn::Idle`] at its end, and on a log with threads.
+    pub fn turn_scrub(&self) -> Turn {
+        self.hands
+            .as_ref()
+            .map_or(Turn::Idle, |hands| hands.keeper.lock().turn_scrub())
+    }
 }

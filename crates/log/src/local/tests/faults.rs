@@ -214,8 +214,10 @@ fn rot_in_a_sealed_chunk_is_reported_by_the_read_that_finds_it() {
         bytes[record] ^= 1;
     });
     let log = open(&disk);
+    let before = log.read(partition(1), 0, 1 << 20, Bound::Durable).unwrap();
+    assert_eq!(before.batches.len(), 17, "those in front of it");
     let rotten = log
-        .read(partition(1), 0, 1 << 20, Bound::Durable)
+        .read(partition(1), 340, 1 << 20, Bound::Durable)
         .err()
         .unwrap();
     assert!(

@@ -6,7 +6,7 @@ use headwater_record::fuzz::Mutator;
 
 use super::basics::{open, small};
 use super::crash::{Models, random_commit, random_rewrite};
-use crate::api::{Bound, Commit, Log, Rewrite};
+use crate::api::{Bound, Commit, Log, Rewrite, SubmitError};
 use crate::conformance::{batch, commit_of, partition, submit};
 use crate::local::LocalLog;
 use crate::local::disk::fault::Survives;
@@ -117,7 +117,19 @@ fn busy(seed: u64) -> (FaultDisk, LocalLog) {
         let rewrite = random_rewrite(&mut rng, number, &mut models, &log);
         let mut commit = random_commit(&mut rng, number, &mut models);
         commit.rewrites.extend(rewrite);
-        wait(submit(&log, &commit).durable).unwrap();
+        loop {
+            match log.submit(commit.clone()) {
+                Ok(submitted) => break wait(submitted.durable).unwrap(),
+                Err(SubmitError::Busy { .. } | SubmitError::Stale { .. }) => {
+                    // The keeper moves something: the batches are the same.
+                    for rewrite in &mut commit.rewrites {
+                        rewrite.generation = log.state(rewrite.partition).generation;
+                    }
+                    std::thread::yield_now();
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
     (disk, log)
 }

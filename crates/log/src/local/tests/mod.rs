@@ -7,3 +7,4 @@ mod crash;
 mod faults;
 mod format;
 mod recovery_fuzz;
+mod upkeep;
