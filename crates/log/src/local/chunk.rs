@@ -17,6 +17,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use super::bytes::{put, u32_at, u64_at};
 use super::disk::{Disk, DiskFile};
@@ -32,6 +33,8 @@ pub(super) struct Chunk {
     pub salt: u64,
     pub bytes: u64,
     pub file: Arc<dyn DiskFile>,
+    /// Partitions that readers have begun to read here.
+    pub readers: AtomicU32,
 }
 
 /// What is wrong with a chunk's header.
@@ -68,6 +71,7 @@ impl Chunk {
             salt,
             bytes,
             file,
+            readers: AtomicU32::new(0),
         })
     }
 
@@ -101,6 +105,7 @@ impl Chunk {
             salt: u64_at(&header, 24),
             bytes,
             file,
+            readers: AtomicU32::new(0),
         })
     }
 

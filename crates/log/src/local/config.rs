@@ -41,7 +41,7 @@ impl Default for LocalConfig {
             chunk_bytes: 64 * 1024 * 1024,
             commit_bytes_max: COMMIT_BYTES_MAX,
             queue_bytes_max: 64 * 1024 * 1024,
-            tail_cache_bytes_max: 64 * 1024 * 1024,
+            tail_cache_bytes_max: 32 * 1024 * 1024,
             index_cache_bytes_max: 16 * 1024 * 1024,
             page_cached_chunks: 32,
             full_retry: Duration::from_millis(500),

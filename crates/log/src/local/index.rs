@@ -1,5 +1,6 @@
 //! Where batches lie in chunks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -179,8 +180,26 @@ type Used = (u64, Arc<Vec<IndexEntry>>);
 #[derive(Default)]
 struct CacheInner {
     entries: HashMap<GroupId, Used>,
+    /// By when last used.
+    order: BTreeMap<u64, GroupId>,
     bytes: usize,
     clock: u64,
+}
+
+impl CacheInner {
+    fn remove(&mut self, group: GroupId) {
+        if let Some((used, old)) = self.entries.remove(&group) {
+            self.order.remove(&used);
+            self.bytes -= size_of_val(&old[..]);
+        }
+    }
+
+    fn insert(&mut self, group: GroupId, entries: Arc<Vec<IndexEntry>>) {
+        self.clock += 1;
+        self.bytes += size_of_val(&entries[..]);
+        self.order.insert(self.clock, group);
+        self.entries.insert(group, (self.clock, entries));
+    }
 }
 
 impl IndexCache {
@@ -193,30 +212,21 @@ impl IndexCache {
 
     pub fn get(&self, group: GroupId) -> Option<Arc<Vec<IndexEntry>>> {
         let mut inner = self.inner.lock();
-        inner.clock += 1;
-        let now = inner.clock;
-        let (used, entries) = inner.entries.get_mut(&group)?;
-        *used = now;
-        Some(Arc::clone(entries))
+        let entries = Arc::clone(&inner.entries.get(&group)?.1);
+        inner.remove(group);
+        inner.insert(group, Arc::clone(&entries));
+        Some(entries)
     }
 
     pub fn put(&self, group: GroupId, entries: Arc<Vec<IndexEntry>>) {
         let mut inner = self.inner.lock();
-        inner.clock += 1;
-        let now = inner.clock;
-        inner.bytes += size_of_val(&entries[..]);
-        if let Some((_, old)) = inner.entries.insert(group, (now, entries)) {
-            inner.bytes -= size_of_val(&old[..]);
-        }
+        inner.remove(group);
+        inner.insert(group, entries);
         while inner.bytes > self.bytes_max && inner.entries.len() > 1 {
-            let oldest = inner
-                .entries
-                .iter()
-                .min_by_key(|(_, (used, _))| *used)
-                .map(|(key, _)| *key);
-            if let Some((_, old)) = oldest.and_then(|key| inner.entries.remove(&key)) {
-                inner.bytes -= size_of_val(&old[..]);
-            }
+            let Some((_, oldest)) = inner.order.pop_first() else {
+                break;
+            };
+            inner.remove(oldest);
         }
     }
 }

@@ -141,8 +141,7 @@ impl Partition {
     pub fn replace(&mut self, new: Slice, cut: Cut) -> Vec<Change> {
         let first = self.slices.partition_point(|slice| slice.last < new.first);
         let behind = self.slices.partition_point(|slice| slice.first <= new.last);
-        let after = self.slices.split_off(behind);
-        let replaced: Vec<Slice> = self.slices.drain(first..).collect();
+        let replaced: Vec<Slice> = self.slices.range(first..behind).copied().collect();
         let left = replaced.first().filter(|slice| slice.first < new.first);
         let left = left.map(|slice| Slice {
             last: new.first - 1,
@@ -163,8 +162,7 @@ impl Partition {
         changes.extend(replaced.iter().map(Change::lost));
         let bytes: i64 = changes.iter().map(|change| change.bytes).sum();
         self.bytes = self.bytes.saturating_add_signed(bytes);
-        self.slices.extend(kept);
-        self.slices.extend(after);
+        self.put_slices(first, replaced.len(), kept);
         // What is cached must go without a hole from its first batch to the end.
         while self
             .tail
@@ -174,6 +172,18 @@ impl Partition {
             self.tail.pop_front();
         }
         changes
+    }
+
+    /// Puts slices in the place of others, moving no more of the rest than it must: a partition may have very many.
+    fn put_slices(&mut self, at: usize, replaced: usize, new: Vec<Slice>) {
+        let in_place = replaced.min(new.len());
+        for (i, slice) in new.iter().take(in_place).enumerate() {
+            self.slices[at + i] = *slice;
+        }
+        self.slices.drain(at + in_place..at + replaced);
+        for (i, slice) in new.into_iter().enumerate().skip(in_place) {
+            self.slices.insert(at + i, slice);
+        }
     }
 
     /// Moves the start up. Gives what chunks lost.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
@@ -19,6 +20,8 @@ const GAP_BYTES_MAX: u64 = 16 * 1024;
 /// Most bytes of one read call, unless a batch is larger.
 const SPAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
+/// When so many partitions have been read from a chunk, others will be, and it is read as a whole.
+const READERS_MANY: u32 = 8;
 /// Most rotten batches that are counted.
 const ROT_MAX: usize = 100_000;
 /// Most entries that are copied while the lock is held.
@@ -162,6 +165,9 @@ impl Shared {
             .ok_or_else(|| ReadError::Corrupt(format!("{} has no index", chunk.name())))?;
         let entries = Arc::new(footer::read_entries(chunk, &stored)?);
         self.indexes.put(group, Arc::clone(&entries));
+        if chunk.readers.fetch_add(1, Ordering::Relaxed) == READERS_MANY {
+            chunk.file.will_be_read();
+        }
         Ok(entries)
     }
 

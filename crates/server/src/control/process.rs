@@ -127,6 +127,10 @@ impl NodeControl {
         metrics::counter!("headwater_log_syncs_total").absolute(log.fsyncs);
         metrics::counter!("headwater_log_written_bytes_total").absolute(log.written_bytes);
         metrics::gauge!("headwater_log_last_sync_seconds").set(log.last_fsync_us as f64 / 1e6);
+        metrics::gauge!("headwater_log_live_bytes").set(log.live_bytes as f64);
+        metrics::gauge!("headwater_log_rotten_batches").set(log.rotten_batches as f64);
+        metrics::counter!("headwater_log_scrubbed_bytes_total").absolute(log.scrubbed_bytes);
+        metrics::counter!("headwater_log_moved_bytes_total").absolute(log.moved_bytes);
         metrics::gauge!("headwater_state_bytes").set(status.state_bytes as f64);
         metrics::gauge!("headwater_resident_bytes").set(crate::resident_bytes() as f64);
         metrics::counter!("headwater_dead_letters_total").absolute(status.dead_letters);

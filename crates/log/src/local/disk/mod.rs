@@ -51,6 +51,8 @@ pub trait DiskFile: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// A position from which on all bytes are zero, or the file has ended.
     fn data_end(&self) -> io::Result<u64>;
+    /// A hint that all of the file will be read soon, in small pieces.
+    fn will_be_read(&self) {}
     /// A hint that the file will hardly be read soon: the system may use its memory for other files.
     fn forget_cached(&self);
 }

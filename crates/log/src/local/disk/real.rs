@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
-use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev};
 
 use super::direct::DirectFile;
@@ -276,6 +276,11 @@ impl DiskFile for RealFile {
     fn data_end(&self) -> io::Result<u64> {
         // Preallocation does not move the end of the file: behind it nothing has been written.
         self.size()
+    }
+
+    fn will_be_read(&self) {
+        // Only a hint: where it is not taken, every piece is read by itself.
+        let _ = fadvise(&self.file, 0, None, Advice::WillNeed);
     }
 
     fn forget_cached(&self) {
