@@ -1,5 +1,6 @@
 //! Reading: from the tail cache under the lock, else from chunks outside it.
 
+use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -176,87 +177,77 @@ impl Shared {
         id: PartitionId,
         timestamp_ms: i64,
     ) -> Result<Option<Offset>, ReadError> {
-        let (start, slices) = {
-            let state = self.state.lock();
-            let Some(partition) = state.partitions.get(&id) else {
-                return Ok(None);
-            };
-            let late_enough = |slice: &&Slice| slice.max_timestamp >= timestamp_ms;
-            (
-                partition.start,
-                partition
-                    .slices
-                    .iter()
-                    .filter(late_enough)
-                    .copied()
-                    .collect::<Vec<_>>(),
-            )
-        };
-        for slice in slices {
-            let mut found = None;
-            self.visit(id, &slice, |meta| {
-                let hit = meta.last_offset >= start && meta.max_timestamp >= timestamp_ms;
-                found = found.or(hit.then_some(meta.base_offset));
-            })?;
-            if found.is_some() {
-                return Ok(found);
+        let mut found = None;
+        let late_enough = |slice: &Slice| slice.max_timestamp >= timestamp_ms;
+        self.walk(id, late_enough, |meta| {
+            if found.is_none() && meta.max_timestamp >= timestamp_ms {
+                found = Some(meta.base_offset);
             }
-        }
-        Ok(None)
+            found.is_none()
+        })?;
+        Ok(found)
     }
 
     pub fn max_timestamp(&self, id: PartitionId) -> Result<Option<(i64, Offset)>, ReadError> {
-        let Some((start, mut slices)) = self.slices(id) else {
-            return Ok(None);
-        };
-        // The most promising first; of equals the older.
-        slices.sort_by_key(|slice| (std::cmp::Reverse(slice.max_timestamp), slice.first));
-        let mut best: Option<(i64, Offset)> = None;
-        for slice in slices {
-            if best.is_some_and(|(timestamp, _)| timestamp > slice.max_timestamp) {
-                break;
-            }
-            self.visit(id, &slice, |meta| {
-                let better = best.is_none_or(|(timestamp, offset)| {
-                    (meta.max_timestamp, offset) > (timestamp, meta.base_offset)
-                });
-                if meta.last_offset >= start && better {
-                    best = Some((meta.max_timestamp, meta.base_offset));
+        'again: loop {
+            let (start, mut slices) = self.slices(id);
+            // The most promising first; of equals the older.
+            slices.sort_by_key(|slice| (Reverse(slice.max_timestamp), slice.first));
+            let mut best: Option<(i64, Offset)> = None;
+            for slice in slices {
+                if best.is_some_and(|(timestamp, _)| timestamp > slice.max_timestamp) {
+                    break;
                 }
-            })?;
+                let gone = self.visit(id, &slice, slice.first, |meta| {
+                    let better = best.is_none_or(|(timestamp, offset)| {
+                        (meta.max_timestamp, offset) > (timestamp, meta.base_offset)
+                    });
+                    if meta.last_offset >= start && better {
+                        best = Some((meta.max_timestamp, meta.base_offset));
+                    }
+                })?;
+                if gone.is_some() {
+                    continue 'again;
+                }
+            }
+            return Ok(best);
         }
-        Ok(best)
     }
 
     pub fn offset_for_bytes(&self, id: PartitionId, keep: u64) -> Result<Offset, ReadError> {
-        let Some((start, slices)) = self.slices(id) else {
-            return Ok(0);
-        };
-        let mut behind = 0;
-        for slice in slices.iter().rev() {
-            if behind + u64::from(slice.bytes) < keep {
-                behind += u64::from(slice.bytes);
-                continue;
-            }
-            let mut batches = Vec::new();
-            self.visit(id, slice, |meta| {
-                batches.push((meta.base_offset, u64::from(meta.bytes)));
-            })?;
-            for (base_offset, bytes) in batches.into_iter().rev() {
-                behind += bytes;
-                if behind >= keep && base_offset >= start {
-                    return Ok(base_offset);
+        'again: loop {
+            let (start, slices) = self.slices(id);
+            let mut behind = 0;
+            for slice in slices.iter().rev() {
+                if behind + u64::from(slice.bytes) < keep {
+                    behind += u64::from(slice.bytes);
+                    continue;
+                }
+                let mut batches = Vec::new();
+                let gone = self.visit(id, slice, slice.first, |meta| {
+                    batches.push((meta.base_offset, u64::from(meta.bytes)));
+                })?;
+                if gone.is_some() {
+                    continue 'again;
+                }
+                for (base_offset, bytes) in batches.into_iter().rev() {
+                    behind += bytes;
+                    if behind >= keep && base_offset >= start {
+                        return Ok(base_offset);
+                    }
                 }
             }
+            return Ok(start);
         }
-        Ok(start)
     }
 
-    /// A partition's start and slices.
-    fn slices(&self, id: PartitionId) -> Option<(Offset, Vec<Slice>)> {
+    /// A partition's start and slices; none for an unknown one.
+    fn slices(&self, id: PartitionId) -> (Offset, Vec<Slice>) {
         let state = self.state.lock();
-        let partition = state.partitions.get(&id)?;
-        Some((partition.start, partition.slices.iter().copied().collect()))
+        let found = state.partitions.get(&id);
+        found.map_or((0, Vec::new()), |partition| {
+            (partition.start, partition.slices.iter().copied().collect())
+        })
     }
 
     pub fn scan(&self, visit: &mut dyn FnMut(PartitionId, &BatchMeta)) -> Result<(), ReadError> {
@@ -265,39 +256,59 @@ impl Shared {
         // Always in the same order, so that a simulation can be repeated.
         partitions.sort_unstable();
         for id in partitions {
-            let (start, slices) = {
-                let state = self.state.lock();
-                let Some(partition) = state.partitions.get(&id) else {
-                    continue;
-                };
-                (partition.start, partition.slices.clone())
-            };
-            for slice in slices {
-                self.visit(id, &slice, |meta| {
-                    if meta.last_offset >= start {
-                        visit(id, meta);
-                    }
-                })?;
-            }
+            let all = |_: &Slice| true;
+            self.walk(id, all, |meta| {
+                visit(id, meta);
+                true
+            })?;
         }
         Ok(())
     }
 
-    /// Calls back for every batch of a slice; nothing when its chunk has been removed meanwhile.
+    /// Calls back for every readable batch of the wanted slices, in order, until told to stop. Slices may be moved or
+    /// rewritten meanwhile: then it goes on in those that have taken over.
+    fn walk(
+        &self,
+        id: PartitionId,
+        wanted: impl Fn(&Slice) -> bool,
+        mut visit: impl FnMut(&BatchMeta) -> bool,
+    ) -> Result<(), ReadError> {
+        let (mut at, mut life) = (0, None);
+        let mut more = true;
+        while more {
+            let Some((slice, start)) = self.state.lock().next_slice(id, at, &mut life) else {
+                break;
+            };
+            at = slice.last + 1;
+            if !wanted(&slice) {
+                continue;
+            }
+            let gone = self.visit(id, &slice, slice.first.max(start), |meta| {
+                if more && meta.last_offset >= start {
+                    more = visit(meta);
+                }
+            })?;
+            at = gone.unwrap_or(at);
+        }
+        Ok(())
+    }
+
+    /// Calls back for every batch of a slice from an offset on. Where its chunk has been removed meanwhile it gives the offset
+    /// that it had come to.
     pub fn visit(
         &self,
         id: PartitionId,
         slice: &Slice,
+        mut at: Offset,
         mut visit: impl FnMut(&BatchMeta),
-    ) -> Result<(), ReadError> {
-        let mut at = slice.first;
+    ) -> Result<Option<Offset>, ReadError> {
         loop {
             let bite = self.state.lock().bite(id, slice, at);
             match bite {
                 Bite::Open(entries) => {
                     entries.iter().for_each(|entry| visit(&entry.meta));
                     let Some(last) = entries.last() else {
-                        return Ok(());
+                        return Ok(None);
                     };
                     at = last.meta.last_offset + 1;
                 }
@@ -305,9 +316,9 @@ impl Shared {
                     let entries = footer::read_entries(&chunk, &stored)?;
                     let within = slice.within(&entries, at);
                     within.iter().for_each(|entry| visit(&entry.meta));
-                    return Ok(());
+                    return Ok(None);
                 }
-                Bite::Gone => return Ok(()),
+                Bite::Gone => return Ok(Some(at)),
             }
         }
     }
@@ -362,6 +373,24 @@ impl State {
                 Piece::Indexed(Arc::clone(&found.chunk), chosen.to_vec(), next)
             }
         }
+    }
+
+    /// The slice of this offset or the next, and the start, as long as the partition lives the life it had at first.
+    fn next_slice(
+        &self,
+        id: PartitionId,
+        at: Offset,
+        life: &mut Option<u64>,
+    ) -> Option<(Slice, Offset)> {
+        let partition = self.partitions.get(&id)?;
+        if *life.get_or_insert(partition.life) != partition.life {
+            return None;
+        }
+        let next = partition.slices.partition_point(|slice| slice.last < at);
+        let slice = partition.slices.get(next)?;
+        // From where the walk has come to: a slice that has taken over may begin before.
+        let from = partition.start.max(at);
+        Some((*slice, from))
     }
 
     fn bite(&self, id: PartitionId, slice: &Slice, at: Offset) -> Bite {

@@ -33,13 +33,17 @@ impl Shared {
     fn below(&self, id: PartitionId, slice: &Slice, offset: Offset) -> Result<u32, SubmitError> {
         let whole = Slice { first: 0, ..*slice };
         let (mut bytes, mut crossed) = (0, false);
-        let visited = self.visit(id, &whole, |meta| {
+        let visited = self.visit(id, &whole, 0, |meta| {
             if meta.last_offset < offset {
                 bytes += meta.bytes;
             }
             crossed |= meta.base_offset < offset && offset <= meta.last_offset;
         });
-        visited.map_err(|error| SubmitError::Unreadable(error.to_string()))?;
+        let gone = visited.map_err(|error| SubmitError::Unreadable(error.to_string()))?;
+        if gone.is_some() {
+            // Moved, so rewritten.
+            return Err(SubmitError::Stale { partition: id });
+        }
         match crossed {
             true => Err(SPLITS_A_BATCH.into()),
             false => Ok(bytes),
