@@ -114,7 +114,7 @@ impl Node {
         };
         let broker = Broker::open_in(Arc::clone(&log) as Arc<dyn Log>, world, config)
             .map_err(|error| format!("the broker does not open: {error}"))?;
-        // broker.start_background();
+        broker.start_background();
         let edge = Edge::new(Arc::clone(&broker), EdgeConfig::new("node", 9092));
         tasks.start(drive(Arc::clone(&log), Arc::clone(&self.slow_us), seed));
         let (stop, _) = watch::channel(false);
