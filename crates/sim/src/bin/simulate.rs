@@ -1,17 +1,22 @@
-//! `simulate [--seconds N] [--no-transactions] [--history FILE] FIRST [COUNT]`: runs seeds, each twice. Prints a line for each;
-//! ends with 1 when a seed has findings or its two runs differ.
+//! `simulate [--seconds N] [--minutes N] [--once] [--no-transactions] [--history FILE] FIRST [COUNT]`: runs seeds, each twice unless
+//! told otherwise; as many as fit with `--minutes`. Prints a line for each; ends with 1 when a seed has findings or its runs differ.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use headwater_sim::scenario::{Report, Settings, run};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (mut settings, mut numbers, mut file) = (Settings::default(), Vec::new(), None);
+    let (mut once, mut until) = (false, None);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--seconds" => settings.seconds = number(arguments.next()),
+            "--minutes" => {
+                until = Some(Instant::now() + Duration::from_secs(60 * number(arguments.next())))
+            }
+            "--once" => once = true,
             "--no-transactions" => settings.transactions = false,
             "--history" => file = arguments.next(),
             _ => numbers.push(number(Some(argument))),
@@ -20,9 +25,18 @@ fn main() -> ExitCode {
     let first = numbers.first().copied().unwrap_or(1);
     let count = numbers.get(1).copied().unwrap_or(1);
     let mut good = true;
-    for seed in first..first + count {
+    for seed in first.. {
+        let over = until.map_or(seed >= first + count, |until| Instant::now() >= until);
+        if over {
+            break;
+        }
         let began = Instant::now();
-        let (one, two) = (run(seed, settings), run(seed, settings));
+        let one = run(seed, settings);
+        let two = if once {
+            one.clone()
+        } else {
+            run(seed, settings)
+        };
         good &= tell(&one, &two, began.elapsed().as_millis());
         if let Some(file) = &file {
             write(file, &one);

@@ -1,6 +1,6 @@
 //! What readers of committed records were promised: whole transactions, once they are committed, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::finding;
 use crate::history::event::{Id, Isolation, Place};
@@ -88,23 +88,33 @@ pub fn half_visible(model: &Model) -> Vec<Finding> {
             }
         }
     }
+    let latest = latest_stable(model);
     let mut found = Vec::new();
     for ((writer, number), first) in seen {
         for (at, offset) in places(model, writer, number) {
-            let marks = model.marks.iter().filter(|((_, place), _)| *place == at);
-            let late = marks
-                .flat_map(|(_, marks)| marks)
-                .find(|mark| mark.since > first && mark.stable <= offset);
-            if let Some(mark) = late {
+            let since = latest.get(&(&at, offset)).copied().unwrap_or(0);
+            if since > first {
                 let what = format!(
-                    "transaction {number} of {writer} was read at {first}; asked at {}, the stable offset of {at:?} was {}, below its record at {offset}",
-                    mark.since, mark.stable
+                    "transaction {number} of {writer} was read at {first}; asked at {since}, the stable offset of {at:?} was {offset}, where it begins there"
                 );
                 found.push(finding(Kind::TornTransaction, what));
             }
         }
     }
     found
+}
+
+/// When it was asked last that a partition's stable offset was this. A stable offset is the beginning of the oldest
+/// transaction that is open.
+fn latest_stable(model: &Model) -> HashMap<(&Place, i64), u64> {
+    let mut latest = HashMap::new();
+    for ((_, at), marks) in &model.marks {
+        for mark in marks.iter().filter(|mark| mark.stable < mark.high) {
+            let since = latest.entry((at, mark.stable)).or_insert(mark.since);
+            *since = mark.since.max(*since);
+        }
+    }
+    latest
 }
 
 /// Where the transaction's first record of each partition is.
