@@ -107,7 +107,7 @@ impl Broker {
     pub(super) async fn conclude(&self, id: &str, progress: Progress) -> Result<(), BrokerError> {
         match progress {
             Progress::Same => {
-                if let Some(durable) = self.txns.barrier() {
+                if let Some(durable) = self.txns.barrier()? {
                     durable.await?;
                 }
             }

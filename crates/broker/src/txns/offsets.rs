@@ -119,13 +119,17 @@ impl Broker {
             .iter()
             .map(|item| self.check_item(&catalog, item))
             .collect();
-        let commit_ms = self.clock.now_ms();
+        let now_ms = self.clock.now_ms();
         let good = request
             .items
             .into_iter()
             .zip(&checked)
             .filter(|(_, check)| check.is_ok());
         entries.extend(good.map(|(item, _)| {
+            let place = (item.topic, item.partition);
+            // Not before what is committed already, though the clock may have jumped back: the later one counts.
+            let before = self.committed.one(&request.group, &place);
+            let commit_ms = before.map_or(now_ms, |before| before.commit_ms.max(now_ms));
             let offset = CommittedOffset {
                 offset: item.offset,
                 leader_epoch: item.leader_epoch,
@@ -133,7 +137,6 @@ impl Broker {
                 commit_ms,
                 expire_ms: None,
             };
-            let place = (item.topic, item.partition);
             Entry::Pending(request.by.id, request.group.clone(), place, offset)
         }));
         if entries.is_empty() {

@@ -151,17 +151,19 @@ impl TxnStore {
     }
 
     /// Resolves when everything that was written so far is durable: nothing is told that a crash could take back.
-    pub(super) fn barrier(&self) -> Option<Durable> {
+    ///
+    /// # Errors
+    /// The log takes nothing, so that nobody can say when that is.
+    pub(super) fn barrier(&self) -> Result<Option<Durable>, BrokerError> {
         let state = self.log.state(TXNS);
         if state.durable_end >= state.submitted_end {
-            return None;
+            return Ok(None);
         }
         let commit = Commit {
             trims: vec![(TXNS, state.start)],
             ..Commit::default()
         };
-        let submitted = self.log.submit(commit).ok()?;
-        Some(submitted.durable)
+        Ok(Some(self.log.submit(commit)?.durable))
     }
 
     /// Claims the writing of an id's markers, unless it is claimed.
