@@ -33,7 +33,7 @@ class LightNode(Node):
     """The broker alone (an example of crates/edge-kafka), where LIGHT_NODE names it: built in a minute."""
 
     def start(self):
-        self.process = subprocess.Popen([os.environ["LIGHT_NODE"], self.data, self.bootstrap], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([os.environ["LIGHT_NODE"], self.data, f"listen={self.bootstrap}"], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline().strip() == str(self.kafka_port)
         return self
 
