@@ -80,10 +80,8 @@ impl Broker {
         decide: impl FnOnce(&headwater_meta::Catalog) -> Result<Option<Change>, BrokerError>,
     ) -> Result<(), BrokerError> {
         let durables = self.catalog.change(|catalog| {
-            Ok(Plan {
-                changes: decide(catalog)?.into_iter().collect(),
-                drops: Vec::new(),
-            })
+            let changes = decide(catalog)?.into_iter().collect();
+            Ok(Plan::of(changes, false))
         })?;
         settle(durables).await
     }

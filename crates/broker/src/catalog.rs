@@ -34,6 +34,16 @@ pub(crate) struct Plan {
     pub drops: Vec<PartitionId>,
 }
 
+impl Plan {
+    /// Changes that nothing ceases to exist with; none if they are only to be checked.
+    pub fn of(changes: Vec<Change>, validate_only: bool) -> Self {
+        Self {
+            changes: if validate_only { Vec::new() } else { changes },
+            drops: Vec::new(),
+        }
+    }
+}
+
 impl CatalogStore {
     pub fn open(log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let mut catalog = Catalog::default();

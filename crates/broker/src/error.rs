@@ -8,15 +8,15 @@ use headwater_record::BatchError;
 /// Every refusal of the broker's API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
-    #[error("there is no such topic or partition")]
+    #[error("This server does not host this topic-partition.")]
     UnknownTopicOrPartition,
-    #[error("there is no topic with this id")]
+    #[error("This server does not host this topic ID.")]
     UnknownTopicId,
     #[error("topic '{0}' is internal and cannot be written by clients")]
     InternalTopic(String),
     #[error(transparent)]
     Meta(#[from] MetaError),
-    #[error("this node keeps one copy of everything; the replication factor must be 1, not {0}")]
+    #[error("{}", replication_text(*.0))]
     ReplicationFactor(i16),
     #[error("{0}")]
     InvalidAssignment(String),
@@ -70,6 +70,8 @@ pub enum BrokerError {
     GroupNotFound,
     #[error("the group id is not allowed")]
     InvalidGroupId,
+    #[error(transparent)]
+    Scram(#[from] headwater_meta::scram::ScramError),
 }
 
 impl From<SubmitError> for BrokerError {
@@ -103,6 +105,18 @@ impl From<ReadError> for BrokerError {
             },
             ReadError::Io(_) | ReadError::Corrupt(_) => Self::Storage(error.to_string()),
         }
+    }
+}
+
+/// Kafka's words for a replication factor that one node cannot give.
+fn replication_text(factor: i16) -> String {
+    match factor {
+        ..=0 => {
+            "Replication factor must be larger than 0, or -1 to use the default value.".to_owned()
+        }
+        more => format!(
+            "Unable to replicate the partition {more} time(s): The target replication factor of {more} cannot be reached because only 1 broker(s) are registered."
+        ),
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Speaks the domain's terms; knows no API keys, versions or error codes of any protocol, and no sockets.
 //!
-//! Reading order: [`topics`], [`acls`], [`produce`] with [`producers`], [`fetch`] and [`list_offsets`], [`groups`] with [`committed`],
-//! [`txns`] with [`stable`]; [`cleaning`] is what keeps the log short; [`journal`] and [`catalog`] are how the broker's own state
-//! gets into the log and back; [`step_log`] is the engine's way in,
+//! Reading order: [`topics`] with [`new_topics`], [`scopes`] (configs), [`acls`] and [`users`], [`produce`] with [`producers`],
+//! [`fetch`] and [`list_offsets`], [`groups`] with [`committed`], [`txns`] with [`stable`]; [`cleaning`] is what keeps the log
+//! short; [`journal`] and [`catalog`] are how the broker's own state gets into the log and back; [`step_log`] is the engine's way in,
 //! [`inspect`] the console's.
 
 mod acls;
@@ -21,13 +21,16 @@ mod holds;
 mod inspect;
 mod journal;
 mod list_offsets;
+mod new_topics;
 mod produce;
 mod producer_table;
 mod producers;
+mod scopes;
 mod stable;
 mod step_log;
 mod topics;
 mod txns;
+mod users;
 
 use std::sync::Arc;
 
@@ -50,13 +53,21 @@ pub use headwater_log::PartitionState;
 pub use headwater_meta::acls::{
     Acl, AclFilter, Operation, PatternFilter, PatternType, Permission, ResourceType, Rule, Who,
 };
-pub use headwater_meta::{MetaError, Topic, configs};
+pub use headwater_meta::quotas::{
+    NameFilter, QuotaEdit, QuotaEntity, QuotaFilter, QuotaType, QuotaValues,
+};
+pub use headwater_meta::scopes::{Configs, Scope, ScopeError};
+pub use headwater_meta::scram::{ScramError, ScramMechanism, ScramUpsertion};
+pub use headwater_meta::topic::check_name as check_topic_name;
+pub use headwater_meta::{MetaError, Topic, configs, node_defs};
 pub use inspect::{GroupLag, MemberView, PartitionLag, PlacedRecord, TopicView};
 pub use list_offsets::{FoundOffset, OffsetSpec};
+pub use new_topics::{MorePartitions, NewTopic};
 pub use produce::{Appended, Ticket};
 pub use producers::{ActiveProducer, ProducerSnapshot};
+pub use scopes::{ConfigEntry, ConfigOp, ConfigSource, ConfigTarget, Synonym};
 pub use stable::AbortedRange;
-pub use topics::{LEADER_EPOCH, NewTopic, TopicRef};
+pub use topics::{LEADER_EPOCH, TopicRef};
 pub use txns::{Marker, OffsetsRefused, TxnFilter, TxnListing, TxnOffsets, TxnView, Writer};
 
 use catalog::{CatalogStore, Plan};

@@ -41,10 +41,7 @@ impl StepLog for Broker {
                 }
                 let change =
                     catalog.create_any(name, self.fresh_topic_id(), partitions, kept_for_ever())?;
-                Ok(Plan {
-                    changes: vec![change],
-                    drops: Vec::new(),
-                })
+                Ok(Plan::of(vec![change], false))
             })?;
             // In a log of one shard whatever makes use of the topic comes after it, so that nobody need wait for the
             // disk: a start that makes several topics costs one sync, not one each.

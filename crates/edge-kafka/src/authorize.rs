@@ -8,6 +8,7 @@ use headwater_broker::{ResourceType, Who};
 use headwater_wire::ErrorCode;
 
 use crate::call::Call;
+use crate::codes::Refusal;
 
 /// Who a client is that has not said who it is.
 pub(crate) const ANONYMOUS: &str = "User:ANONYMOUS";
@@ -70,16 +71,33 @@ impl Call {
         }
     }
 
+    /// As [`Call::check`], with a text.
+    pub(crate) fn permit(
+        &self,
+        operation: Operation,
+        resource: Resource<'_>,
+    ) -> Result<(), Refusal> {
+        Ok(self.check(operation, resource)?)
+    }
+
     /// Whether the client may do this to at least one topic (KIP-679: idempotent producers).
     pub(crate) fn may_on_some_topic(&self, operation: Operation) -> bool {
         self.broker()
             .may_some(self.who(), operation, ResourceType::Topic)
     }
 
+    /// Kafka's bits of what the client may do to the cluster: nothing for those that may not know.
+    pub(crate) fn cluster_operations(&self) -> i32 {
+        match self.may(Operation::Describe, Resource::Cluster) {
+            true => self.operations(Resource::Cluster),
+            false => 0,
+        }
+    }
+
     /// Kafka's bits of what the client may do to a resource, of all that makes sense on it.
     pub(crate) fn operations(&self, resource: Resource<'_>) -> i32 {
         let all = resource.parts().0.operations().iter();
         let may = all.filter(|operation| self.may(**operation, resource));
-        may.fold(0, |bits, operation| bits | 1 << operation.code())
+        may.fold(0, |bits, operation| bits | (1 << operation.code()))
     }
 }

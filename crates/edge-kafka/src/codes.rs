@@ -1,6 +1,6 @@
 //! The one place where refusals become Kafka's error codes. Exhaustive: a new refusal does not compile without a code.
 
-use headwater_broker::{BrokerError, CommitRefusal, MetaError};
+use headwater_broker::{BrokerError, CommitRefusal, MetaError, ScopeError, ScramError};
 use headwater_coord::consumer_groups::{CommitRefusal as MemberRefusal, ConsumerError};
 use headwater_coord::groups::GroupError;
 use headwater_coord::txns::TxnError;
@@ -50,6 +50,7 @@ impl Code for BrokerError {
             Self::NonEmptyGroup => ErrorCode::NonEmptyGroup,
             Self::GroupNotFound => ErrorCode::GroupIdNotFound,
             Self::InvalidGroupId => ErrorCode::InvalidGroupId,
+            Self::Scram(error) => error.error(),
         }
     }
 }
@@ -73,6 +74,66 @@ impl Code for TxnError {
     }
 }
 
+impl Code for ScramError {
+    fn error(&self) -> ErrorCode {
+        match self {
+            Self::UnknownMechanism => ErrorCode::UnsupportedSaslMechanism,
+            Self::Unacceptable(_) => ErrorCode::UnacceptableCredential,
+            Self::Twice => ErrorCode::DuplicateResource,
+            Self::NotThere => ErrorCode::ResourceNotFound,
+        }
+    }
+}
+
+/// A refusal of an edge's own, or the broker's: a code and a text.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Refusal {
+    error: ErrorCode,
+    text: String,
+}
+
+impl Refusal {
+    pub fn new(error: ErrorCode, text: impl Into<String>) -> Self {
+        Self {
+            error,
+            text: text.into(),
+        }
+    }
+
+    pub fn request(text: impl Into<String>) -> Self {
+        Self::new(ErrorCode::InvalidRequest, text)
+    }
+}
+
+impl Code for Refusal {
+    fn error(&self) -> ErrorCode {
+        self.error
+    }
+}
+
+impl From<BrokerError> for Refusal {
+    fn from(error: BrokerError) -> Self {
+        Self::new(error.error(), error.to_string())
+    }
+}
+
+/// A client that may not, in Kafka's words.
+impl From<ErrorCode> for Refusal {
+    fn from(error: ErrorCode) -> Self {
+        let text = match error {
+            ErrorCode::TopicAuthorizationFailed => "Topic authorization failed.",
+            ErrorCode::GroupAuthorizationFailed => "Group authorization failed.",
+            ErrorCode::ClusterAuthorizationFailed => "Cluster authorization failed.",
+            ErrorCode::TransactionalIdAuthorizationFailed => {
+                "Transactional Id authorization failed."
+            }
+            _ => "",
+        };
+        Self::new(error, text)
+    }
+}
+
 impl Code for MetaError {
     fn error(&self) -> ErrorCode {
         match self {
@@ -81,7 +142,8 @@ impl Code for MetaError {
             Self::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
             Self::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
             Self::InvalidConfig(_) => ErrorCode::InvalidConfig,
-            Self::InvalidAcl(_) => ErrorCode::InvalidRequest,
+            Self::InvalidAcl(_) | Self::Scope(ScopeError::Request(_)) => ErrorCode::InvalidRequest,
+            Self::Scope(ScopeError::Config(_)) => ErrorCode::InvalidConfig,
         }
     }
 }

@@ -6,14 +6,17 @@
 //! (handlers and ApiVersions come from it), [`call`] what a handler gets and gives,
 //! [`authorize`] what it asks before it does anything, [`codes`] the errors, `apis/` one file per key.
 
+mod acl_codes;
 mod apis;
 mod authorize;
 mod call;
 mod codes;
 mod connection;
+mod features;
 mod registry;
 mod send;
 mod server;
+mod started;
 
 pub use connection::connections;
 pub use server::{Edge, EdgeConfig, serve};

@@ -1,6 +1,7 @@
 //! What is advertised is implemented: every version of every API gets an answer that its schema reads to the last byte.
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod common;
 
 use common::{Client, Node};
@@ -85,6 +86,8 @@ async fn every_advertised_version_is_answered_to_the_last_byte() {
     offset_apis(&mut client, &mut spoken).await;
     admin_apis(&mut client, &mut spoken).await;
     config_apis(&mut client, &mut spoken).await;
+    admin::security_apis(&mut client, &mut spoken).await;
+    admin::cluster_apis(&mut client, &mut spoken).await;
     let mut advertised: Vec<i16> = client
         .call(0, &client_named_v0())
         .await

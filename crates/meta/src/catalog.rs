@@ -6,19 +6,22 @@ use std::sync::Arc;
 use headwater_base::TopicId;
 use headwater_base::limits::TOPIC_PARTITIONS_MAX;
 
-use crate::acls::{Acl, Acls};
+use crate::acls::Acls;
 use crate::change::Change;
 use crate::configs;
+use crate::quotas::Quotas;
+use crate::scopes::{Configs, Scope, ScopeError};
+use crate::scram::ScramUsers;
 use crate::topic::{INTERNAL_PREFIX, Topic, check_name, collision_key};
 
 /// Why a change is refused. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetaError {
-    #[error("topic '{0}' already exists")]
+    #[error("Topic '{0}' already exists.")]
     TopicExists(String),
     #[error("{0}")]
     InvalidTopic(String),
-    #[error("there is no topic '{0}'")]
+    #[error("The topic '{0}' does not exist.")]
     UnknownTopic(String),
     #[error("{0}")]
     InvalidPartitions(String),
@@ -26,12 +29,9 @@ pub enum MetaError {
     InvalidConfig(String),
     #[error("{0}")]
     InvalidAcl(String),
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
 }
-
-/// Most ACLs that a node keeps.
-const ACLS_MAX: usize = 100_000;
-/// ACLs in one record of a snapshot.
-const ACLS_A_RECORD: usize = 500;
 
 /// All topics and the cluster's identity. Cheap to clone: topics are shared.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,12 @@ pub struct Catalog {
     /// The next producer id that was never handed out.
     pub next_producer_id: i64,
     acls: Arc<Acls>,
+    scram: Arc<ScramUsers>,
+    quotas: Arc<Quotas>,
+    scopes: Arc<BTreeMap<Scope, Configs>>,
+    /// What topics get that do not set it, where the nodes' configs differ from Kafka's defaults.
+    topic_defaults: Arc<Configs>,
+    features: Arc<BTreeMap<String, i16>>,
     topics: BTreeMap<String, Arc<Topic>>,
     by_id: HashMap<TopicId, Arc<Topic>>,
 }
@@ -97,51 +103,15 @@ impl Catalog {
                 let all = Arc::make_mut(&mut self.acls);
                 acls.iter().for_each(|acl| all.remove(acl));
             }
+            Change::ScopeConfigsSet { scope, configs } => self.set_scope(scope, configs),
+            Change::Scram(change) => Arc::make_mut(&mut self.scram).apply(change),
+            Change::QuotasSet { entity, values } => {
+                Arc::make_mut(&mut self.quotas).set(entity.clone(), values.clone())
+            }
+            Change::FeatureSet { feature, level } => {
+                Arc::make_mut(&mut self.features).insert(feature.clone(), *level);
+            }
         }
-    }
-
-    /// Changes that give this state from nothing.
-    pub fn snapshot(&self) -> Vec<Change> {
-        let head = [
-            Change::Reset,
-            Change::ClusterNamed {
-                id: self.cluster_id.clone(),
-            },
-            Change::ProducerIdsReserved {
-                next: self.next_producer_id,
-            },
-        ];
-        let topics = self
-            .topics
-            .values()
-            .map(|topic| Change::TopicCreated(Topic::clone(topic)));
-        let acls: Vec<Acl> = self.acls.iter().collect();
-        let acls = acls.chunks(ACLS_A_RECORD).map(|some| Change::AclsAdded {
-            acls: some.to_vec(),
-        });
-        head.into_iter().chain(topics).chain(acls).collect()
-    }
-
-    /// Who may do what.
-    pub fn acls(&self) -> &Arc<Acls> {
-        &self.acls
-    }
-
-    /// The change that adds ACLs; none if all are there already.
-    ///
-    /// # Errors
-    /// One of them is not allowed, or there would be too many.
-    pub fn add_acls(&self, acls: &[Acl]) -> Result<Option<Change>, MetaError> {
-        acls.iter()
-            .try_for_each(Acl::check)
-            .map_err(MetaError::InvalidAcl)?;
-        let new = |acl: &&Acl| !self.acls.contains(acl);
-        let new: Vec<Acl> = acls.iter().filter(new).cloned().collect();
-        if self.acls.len() + new.len() > ACLS_MAX {
-            let text = format!("there can be at most {ACLS_MAX} ACLs");
-            return Err(MetaError::InvalidAcl(text));
-        }
-        Ok((!new.is_empty()).then_some(Change::AclsAdded { acls: new }))
     }
 
     /// The change that makes a topic of a client.
@@ -163,6 +133,18 @@ impl Catalog {
         self.create_any(name, id, partitions, configs)
     }
 
+    /// Whether a client may make a topic of this name.
+    ///
+    /// # Errors
+    /// The name is not allowed, taken, or too much like another one.
+    pub fn check_new_name(&self, name: &str) -> Result<(), MetaError> {
+        check_name(name).map_err(MetaError::InvalidTopic)?;
+        if self.topics.contains_key(name) {
+            return Err(MetaError::TopicExists(name.to_owned()));
+        }
+        self.check_collision(name)
+    }
+
     /// As [`Catalog::create`], for internal topics too.
     ///
     /// # Errors
@@ -174,11 +156,7 @@ impl Catalog {
         partitions: i32,
         configs: BTreeMap<String, String>,
     ) -> Result<Change, MetaError> {
-        check_name(name).map_err(MetaError::InvalidTopic)?;
-        if self.topics.contains_key(name) {
-            return Err(MetaError::TopicExists(name.to_owned()));
-        }
-        self.check_collision(name)?;
+        self.check_new_name(name)?;
         check_partitions(partitions)?;
         configs::validate(&configs).map_err(MetaError::InvalidConfig)?;
         Ok(Change::created(name, id, partitions, configs))
@@ -250,8 +228,11 @@ impl Catalog {
         }
     }
 
-    fn put(&mut self, topic: Topic) {
+    fn put(&mut self, mut topic: Topic) {
         self.remove(&topic.name);
+        if !self.topic_defaults.is_empty() {
+            topic.settings = self.settings(&topic.configs);
+        }
         let topic = Arc::new(topic);
         self.by_id.insert(topic.id, Arc::clone(&topic));
         self.topics.insert(topic.name.clone(), topic);
@@ -285,6 +266,9 @@ fn check_partitions(partitions: i32) -> Result<(), MetaError> {
         format!("the number of partitions must be 1 to {TOPIC_PARTITIONS_MAX}, not {partitions}");
     Err(MetaError::InvalidPartitions(text))
 }
+
+mod security;
+mod snapshot;
 
 #[cfg(test)]
 mod tests;

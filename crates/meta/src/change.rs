@@ -10,6 +10,9 @@ use headwater_base::TopicId;
 use serde::{Deserialize, Serialize};
 
 use crate::acls::Acl;
+use crate::quotas::{QuotaEntity, QuotaValues};
+use crate::scopes::{Configs, Scope};
+use crate::scram::ScramChange;
 use crate::topic::Topic;
 
 /// One change. Replaying all of them in order gives the catalog.
@@ -43,6 +46,22 @@ pub enum Change {
     },
     AclsRemoved {
         acls: Vec<Acl>,
+    },
+    /// All configs of something that is no topic.
+    ScopeConfigsSet {
+        scope: Scope,
+        configs: Configs,
+    },
+    Scram(ScramChange),
+    /// All quotas of an entity.
+    QuotasSet {
+        entity: QuotaEntity,
+        values: QuotaValues,
+    },
+    /// A feature's level as somebody has set it (KIP-584).
+    FeatureSet {
+        feature: String,
+        level: i16,
     },
 }
 

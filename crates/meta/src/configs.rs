@@ -10,6 +10,8 @@ pub use crate::defs::TOPIC_CONFIGS;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ConfigKind {
     Boolean,
+    /// Any text.
+    Text,
     Int {
         min: i32,
         max: i32,
@@ -36,6 +38,8 @@ pub struct ConfigDef {
     pub default: &'static str,
     /// One sentence for people.
     pub doc: &'static str,
+    /// The config of the node that is the default of topics that do not set it.
+    pub broker_name: Option<&'static str>,
 }
 
 /// The definition of a config by its name.
@@ -48,27 +52,56 @@ pub fn find(name: &str) -> Option<&'static ConfigDef> {
 pub fn validate(configs: &BTreeMap<String, String>) -> Result<(), String> {
     for (name, value) in configs {
         let def = find(name).ok_or_else(|| format!("Unknown topic config name: {name}"))?;
-        check_value(def.kind, value)
-            .map_err(|why| format!("Invalid value {value} for configuration {name}: {why}"))?;
+        check_config(name, def.kind, value)?;
     }
-    Ok(())
+    check_lags(configs)
 }
 
-fn check_value(kind: ConfigKind, value: &str) -> Result<(), String> {
+/// # Errors
+/// The value is not legal, in Kafka's words: of a list they name the word that is not.
+pub(crate) fn check_config(name: &str, kind: ConfigKind, value: &str) -> Result<(), String> {
+    check_value(kind, value).map_err(|why| {
+        let bad = match kind {
+            ConfigKind::List(words) => value
+                .split(',')
+                .map(str::trim)
+                .find(|word| !words.contains(word))
+                .unwrap_or(value),
+            _ => value,
+        };
+        format!("Invalid value {bad} for configuration {name}: {why}")
+    })
+}
+
+/// A record must not have to be compacted before it may be.
+fn check_lags(configs: &BTreeMap<String, String>) -> Result<(), String> {
+    const MIN: &str = "min.compaction.lag.ms";
+    const MAX: &str = "max.compaction.lag.ms";
+    let number = |name: &str| configs.get(name)?.trim().parse::<i64>().ok();
+    match (number(MIN).unwrap_or(0), number(MAX).unwrap_or(i64::MAX)) {
+        (min, max) if min > max => Err(format!(
+            "conflict topic config setting {MIN} ({min}) > {MAX} ({max})"
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn check_value(kind: ConfigKind, value: &str) -> Result<(), String> {
     let value = value.trim();
     match kind {
         ConfigKind::Boolean => match value.to_ascii_lowercase().as_str() {
             "true" | "false" => Ok(()),
             _ => Err("Expected value to be either true or false".into()),
         },
-        ConfigKind::Int { min, max } => in_range::<i32>(value, min, max, "a 32-bit integer"),
-        ConfigKind::Long { min, max } => in_range::<i64>(value, min, max, "a 64-bit integer"),
-        ConfigKind::Double { min, max } => in_range::<f64>(value, min, max, "a number"),
+        ConfigKind::Int { min, max } => in_range::<i32>(value, min, max, "INT"),
+        ConfigKind::Long { min, max } => in_range::<i64>(value, min, max, "LONG"),
+        ConfigKind::Double { min, max } => in_range::<f64>(value, min, max, "DOUBLE"),
         ConfigKind::Choice(words) => one_of(value, words),
-        ConfigKind::List([]) => Ok(()),
+        ConfigKind::List([]) | ConfigKind::Text => Ok(()),
         ConfigKind::List(words) => value
             .split(',')
             .map(str::trim)
+            .filter(|word| !word.is_empty())
             .try_for_each(|word| one_of(word, words)),
     }
 }
@@ -83,7 +116,7 @@ fn in_range<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
         Ok(number) if number >= min && number <= max => Ok(()),
         Ok(number) if number < min => Err(format!("Value must be at least {min}")),
         Ok(_) => Err(format!("Value must be no more than {max}")),
-        Err(_) => Err(format!("Not {what}")),
+        Err(_) => Err(format!("Not a number of type {what}")),
     }
 }
 

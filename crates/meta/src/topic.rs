@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::configs::TopicSettings;
 
-/// Names of internal topics begin with this; clients may neither make nor write them.
-pub const INTERNAL_PREFIX: &str = "__";
+/// Names of internal topics begin with this; clients may neither make nor write them. Other names that begin with two
+/// underscores belong to clients (`__debezium-heartbeat`).
+pub const INTERNAL_PREFIX: &str = "__headwater";
 
 /// A topic as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,22 +68,22 @@ impl Topic {
 /// Kafka's rule for topic names; the text says what is wrong.
 pub fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
-        return Err("a topic name must not be empty".into());
+        return Err("Topic name is invalid: the empty string is not allowed".into());
     }
     if name == "." || name == ".." {
-        return Err(format!("a topic cannot be named '{name}'"));
+        return Err(format!("Topic name is invalid: '{name}' is not allowed"));
     }
     if name.len() > TOPIC_NAME_BYTES_MAX {
         return Err(format!(
-            "a topic name has at most {TOPIC_NAME_BYTES_MAX} characters"
+            "Topic name is invalid: the length of '{name}' is longer than the max allowed length {TOPIC_NAME_BYTES_MAX}"
         ));
     }
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    match name.chars().find(|c| !legal(*c)) {
-        Some(bad) => Err(format!(
-            "topic name '{name}' contains {bad:?}; legal are ASCII letters, digits, '.', '_' and '-'"
+    match name.chars().all(legal) {
+        true => Ok(()),
+        false => Err(format!(
+            "Topic name is invalid: '{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
         )),
-        None => Ok(()),
     }
 }
 

@@ -152,9 +152,14 @@ apis! {
     DeleteAcls = 31, 1..=3, DeleteAclsRequestData -> DeleteAclsResponseData;
     DescribeConfigs = 32, 1..=4, DescribeConfigsRequestData -> DescribeConfigsResponseData;
     AlterConfigs = 33, 0..=2, AlterConfigsRequestData -> AlterConfigsResponseData;
+    AlterReplicaLogDirs = 34, 1..=2, AlterReplicaLogDirsRequestData -> AlterReplicaLogDirsResponseData;
     DescribeLogDirs = 35, 1..=5, DescribeLogDirsRequestData -> DescribeLogDirsResponseData;
     SaslAuthenticate = 36, 0..=2, SaslAuthenticateRequestData -> SaslAuthenticateResponseData;
     CreatePartitions = 37, 0..=3, CreatePartitionsRequestData -> CreatePartitionsResponseData;
+    CreateDelegationToken = 38, 1..=3, CreateDelegationTokenRequestData -> CreateDelegationTokenResponseData;
+    RenewDelegationToken = 39, 1..=2, RenewDelegationTokenRequestData -> RenewDelegationTokenResponseData;
+    ExpireDelegationToken = 40, 1..=2, ExpireDelegationTokenRequestData -> ExpireDelegationTokenResponseData;
+    DescribeDelegationToken = 41, 1..=3, DescribeDelegationTokenRequestData -> DescribeDelegationTokenResponseData;
     DeleteGroups = 42, 0..=2, DeleteGroupsRequestData -> DeleteGroupsResponseData;
     ElectLeaders = 43, 0..=2, ElectLeadersRequestData -> ElectLeadersResponseData;
     IncrementalAlterConfigs = 44, 0..=1, IncrementalAlterConfigsRequestData -> IncrementalAlterConfigsResponseData;
@@ -169,12 +174,15 @@ apis! {
     UpdateFeatures = 57, 0..=2, UpdateFeaturesRequestData -> UpdateFeaturesResponseData;
     DescribeCluster = 60, 0..=2, DescribeClusterRequestData -> DescribeClusterResponseData;
     DescribeProducers = 61, 0..=0, DescribeProducersRequestData -> DescribeProducersResponseData;
+    UnregisterBroker = 64, 0..=0, UnregisterBrokerRequestData -> UnregisterBrokerResponseData;
     DescribeTransactions = 65, 0..=0, DescribeTransactionsRequestData -> DescribeTransactionsResponseData;
     ListTransactions = 66, 0..=2, ListTransactionsRequestData -> ListTransactionsResponseData;
     ConsumerGroupHeartbeat = 68, 0..=1, ConsumerGroupHeartbeatRequestData -> ConsumerGroupHeartbeatResponseData;
     ConsumerGroupDescribe = 69, 0..=1, ConsumerGroupDescribeRequestData -> ConsumerGroupDescribeResponseData;
     ListConfigResources = 74, 0..=1, ListConfigResourcesRequestData -> ListConfigResourcesResponseData;
     DescribeTopicPartitions = 75, 0..=0, DescribeTopicPartitionsRequestData -> DescribeTopicPartitionsResponseData;
+    AddRaftVoter = 80, 0..=1, AddRaftVoterRequestData -> AddRaftVoterResponseData;
+    RemoveRaftVoter = 81, 0..=0, RemoveRaftVoterRequestData -> RemoveRaftVoterResponseData;
 }
 
 /// Reads a request's body in the version of its header.

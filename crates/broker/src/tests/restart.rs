@@ -44,11 +44,13 @@ async fn topics_configs_cluster_id_and_records_are_kept() {
     bench.topic("gone", 1, &[]).await;
     bench.put("gone", batch(&[1])).await.unwrap();
     bench.broker.delete_topic(&named("gone")).await.unwrap();
-    bench
-        .broker
-        .create_partitions("t", 3, &[], false)
-        .await
-        .unwrap();
+    let more = crate::MorePartitions {
+        topic: "t".into(),
+        partitions: 3,
+        assignments: None,
+    };
+    let grown = bench.broker.create_partitions(&[more], false).await;
+    assert_eq!(grown, [Ok(())]);
     bench.put("t", batch(&[1])).await.unwrap();
     let cluster = bench.broker.cluster_id();
     let bench = bench.restart();
@@ -180,14 +182,14 @@ async fn the_brokers_own_partitions_stay_short() {
         commit(&bench, "g", "t", offset).await;
     }
     for n in 0..2_100 {
-        let set = n.to_string();
-        let edit = |configs: &mut std::collections::BTreeMap<String, String>| {
-            configs.insert("retention.ms".into(), set);
-            Ok(())
-        };
+        let target = crate::ConfigTarget::Topic("t".into());
+        let set = (
+            "retention.ms".to_owned(),
+            crate::ConfigOp::Set(n.to_string()),
+        );
         bench
             .broker
-            .configure_topic("t", false, edit)
+            .alter_configs(&target, &[set], false)
             .await
             .unwrap();
     }

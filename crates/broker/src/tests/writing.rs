@@ -171,15 +171,23 @@ async fn log_append_time_replaces_the_producers() {
 async fn clients_cannot_write_internal_topics_but_the_engine_can() {
     use headwater_connect::step_log::{Step, StepLog};
     let bench = Bench::new();
-    let info = bench.broker.ensure_topic("__steps", 1).await.unwrap();
+    let info = bench
+        .broker
+        .ensure_topic("__headwater_steps", 1)
+        .await
+        .unwrap();
     assert_eq!(
-        bench.broker.ensure_topic("__steps", 5).await.unwrap(),
+        bench
+            .broker
+            .ensure_topic("__headwater_steps", 5)
+            .await
+            .unwrap(),
         info,
         "it is there already"
     );
     assert_eq!(
-        bench.put("__steps", batch(&[1])).await,
-        Err(BrokerError::InternalTopic("__steps".into()))
+        bench.put("__headwater_steps", batch(&[1])).await,
+        Err(BrokerError::InternalTopic("__headwater_steps".into()))
     );
     let step = Step {
         appends: vec![(info.partition(0), batch(&[1, 2]))],

@@ -1,32 +1,34 @@
-//! AlterConfigs, v0-2, of topics: replaces everything that was set. v2 is flexible.
+//! AlterConfigs, v0-2: replaces everything that was set on a resource. v2 is flexible.
 
-use headwater_broker::BrokerError;
+use headwater_broker::{ConfigTarget, Configs};
 use headwater_wire::Versions;
 use headwater_wire::messages::alter_configs_request::AlterConfigsResource;
 use headwater_wire::messages::alter_configs_response::AlterConfigsResourceResponse;
 use headwater_wire::messages::{AlterConfigsRequestData, AlterConfigsResponseData};
 
-use crate::apis::shared::RESOURCE_TOPIC;
+use crate::apis::config_resources::{alter_each, check_names, null_value};
 use crate::call::{Call, Handle, plain};
-use crate::codes::{code_of, message_of};
+use crate::codes::{Refusal, code_of, message_of};
 
 impl Handle for AlterConfigsRequestData {
     const VERSIONS: Versions = Versions::new(0, 2);
 
     async fn answer(self, call: Call) -> AlterConfigsResponseData {
-        let mut responses = Vec::with_capacity(self.resources.len());
-        for resource in self.resources {
-            let outcome = alter(&call, &resource, self.validate_only).await;
-            responses.push(AlterConfigsResourceResponse {
-                error_code: code_of(&outcome),
-                error_message: message_of(&outcome),
-                resource_type: resource.resource_type,
-                resource_name: resource.resource_name,
-                ..Default::default()
-            });
-        }
+        let validate_only = self.validate_only;
+        let named = |resource: &AlterConfigsResource| {
+            (resource.resource_type, resource.resource_name.clone())
+        };
+        let alter = |resource, target| alter(&call, resource, target, validate_only);
+        let outcomes = alter_each(&call, self.resources, named, alter).await;
+        let respond = |((resource_type, resource_name), outcome)| AlterConfigsResourceResponse {
+            error_code: code_of(&outcome),
+            error_message: message_of(&outcome),
+            resource_type,
+            resource_name,
+            ..Default::default()
+        };
         AlterConfigsResponseData {
-            responses,
+            responses: outcomes.into_iter().map(respond).collect(),
             ..Default::default()
         }
     }
@@ -34,30 +36,19 @@ impl Handle for AlterConfigsRequestData {
 
 async fn alter(
     call: &Call,
-    resource: &AlterConfigsResource,
+    resource: AlterConfigsResource,
+    target: ConfigTarget,
     validate_only: bool,
-) -> Result<(), BrokerError> {
-    check_resource(resource.resource_type)?;
-    let set = resource
-        .configs
-        .iter()
-        .filter_map(|config| Some((plain(&config.name), plain(config.value.as_ref()?))));
-    let wanted = set.collect();
-    let replace = |configs: &mut std::collections::BTreeMap<String, String>| {
-        *configs = wanted;
-        Ok(())
-    };
-    call.broker()
-        .configure_topic(resource.resource_name.as_str(), validate_only, replace)
-        .await
-}
-
-/// Only topics can be changed while the node runs.
-pub(crate) fn check_resource(resource_type: i8) -> Result<(), BrokerError> {
-    match resource_type {
-        RESOURCE_TOPIC => Ok(()),
-        other => Err(BrokerError::InvalidRequest(format!(
-            "configs of resources of type {other} cannot be changed; only topics'"
-        ))),
+) -> Result<(), Refusal> {
+    check_names(resource.configs.iter().map(|config| &config.name))?;
+    let mut wanted = Configs::new();
+    for config in &resource.configs {
+        let name = plain(&config.name);
+        let value = config.value.as_ref().ok_or_else(|| null_value(&name))?;
+        wanted.insert(name, plain(value));
     }
+    Ok(call
+        .broker()
+        .replace_configs(&target, wanted, validate_only)
+        .await?)
 }

@@ -4,47 +4,19 @@
 //! An unknown version gets a v0 body with UNSUPPORTED_VERSION and the versions of this API (KIP-511). Tagged fields with default
 //! values stay out: librdkafka 2.0 skips them wrongly.
 
-use headwater_wire::messages::api_versions_response::{
-    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
-};
+use headwater_wire::messages::api_versions_response::ApiVersion;
 use headwater_wire::messages::{
     ApiVersionsRequestData, ApiVersionsResponseData, ProduceRequestData,
 };
 use headwater_wire::{ErrorCode, Request, Versions, encode_response};
 
-use crate::call::{Call, Handle, Later, Reply, text};
+use crate::call::{Call, Handle, Later, Reply};
+use crate::features;
 use crate::registry::{APIS, Api};
 
 /// What is told to be the oldest version of Produce, although the oldest spoken is 3: librdkafka sends nothing compressed to a
 /// broker that has not got v0 (KAFKA-18659).
 const PRODUCE_TOLD_MIN: i16 = 0;
-
-/// A feature that clients and tools may ask for (KIP-584).
-pub(crate) struct Feature {
-    pub name: &'static str,
-    /// Levels that this node can work at.
-    pub levels: (i16, i16),
-    /// The level it works at.
-    pub level: i16,
-}
-
-const fn feature(name: &'static str, levels: (i16, i16), level: i16) -> Feature {
-    Feature {
-        name,
-        levels,
-        level,
-    }
-}
-
-/// As a new cluster of Kafka 4.1 has them. KIP-848 is group.version 1, KIP-890 transaction.version 2.
-pub(crate) const FEATURES: &[Feature] = &[
-    feature("group.version", (0, 1), 1),
-    feature("metadata.version", (7, 27), 27),
-    feature("transaction.version", (0, 2), 2),
-];
-
-/// The epoch of [`FEATURES`]: they never change while a node runs.
-const FEATURES_EPOCH: i64 = 0;
 
 impl Handle for ApiVersionsRequestData {
     const VERSIONS: Versions = Versions::new(0, 4);
@@ -52,7 +24,8 @@ impl Handle for ApiVersionsRequestData {
     async fn answer(self, call: Call) -> ApiVersionsResponseData {
         let named = is_name(self.client_software_name.as_str())
             && is_name(self.client_software_version.as_str());
-        if call.version >= 3 && !named {
+        let flexible = call.version >= 3;
+        if flexible && !named {
             return ApiVersionsResponseData {
                 error_code: ErrorCode::InvalidRequest.code(),
                 ..Default::default()
@@ -60,32 +33,20 @@ impl Handle for ApiVersionsRequestData {
         }
         ApiVersionsResponseData {
             api_keys: APIS.iter().map(line).collect(),
-            supported_features: supported(call.version),
-            finalized_features_epoch: FEATURES_EPOCH,
-            finalized_features: FEATURES.iter().map(finalized).collect(),
+            supported_features: match flexible {
+                true => features::supported(call.version),
+                false => Vec::new(),
+            },
+            finalized_features_epoch: match flexible {
+                true => call.broker().metadata_end(),
+                false => -1,
+            },
+            finalized_features: match flexible {
+                true => features::finalized(&call),
+                false => Vec::new(),
+            },
             ..Default::default()
         }
-    }
-}
-
-/// Clients up to v3 take a lowest level of 0 for a mistake: they are not told of such features, as by Kafka.
-fn supported(version: i16) -> Vec<SupportedFeatureKey> {
-    let told = |feature: &&Feature| version >= 4 || feature.levels.0 > 0;
-    let line = |feature: &Feature| SupportedFeatureKey {
-        name: text(feature.name),
-        min_version: feature.levels.0,
-        max_version: feature.levels.1,
-        ..Default::default()
-    };
-    FEATURES.iter().filter(told).map(line).collect()
-}
-
-fn finalized(feature: &Feature) -> FinalizedFeatureKey {
-    FinalizedFeatureKey {
-        name: text(feature.name),
-        max_version_level: feature.level,
-        min_version_level: feature.level,
-        ..Default::default()
     }
 }
 

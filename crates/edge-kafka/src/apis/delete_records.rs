@@ -6,8 +6,9 @@ use headwater_wire::messages::delete_records_response::{
 };
 use headwater_wire::messages::{DeleteRecordsRequestData, DeleteRecordsResponseData};
 
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle};
-use crate::codes::code_of;
+use crate::codes::{Refusal, code_of};
 
 impl Handle for DeleteRecordsRequestData {
     const VERSIONS: Versions = Versions::new(0, 2);
@@ -15,13 +16,19 @@ impl Handle for DeleteRecordsRequestData {
     async fn answer(self, call: Call) -> DeleteRecordsResponseData {
         let mut topics = Vec::with_capacity(self.topics.len());
         for topic in self.topics {
+            let name = topic.name.as_str();
+            let permit = call.permit(Operation::Delete, Resource::Topic(name));
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in topic.partitions {
                 let partition_index = partition.partition_index;
-                let outcome = call
-                    .broker()
-                    .delete_records(topic.name.as_str(), partition_index, partition.offset)
-                    .await;
+                let outcome = match &permit {
+                    Ok(()) => {
+                        let broker = call.broker();
+                        let moved = broker.delete_records(name, partition_index, partition.offset);
+                        moved.await.map_err(Refusal::from)
+                    }
+                    Err(refusal) => Err(refusal.clone()),
+                };
                 let low_watermark = *outcome.as_ref().unwrap_or(&-1);
                 let error_code = code_of(&outcome);
                 partitions.push(DeleteRecordsPartitionResult {

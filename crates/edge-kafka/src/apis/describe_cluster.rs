@@ -6,20 +6,21 @@ use headwater_wire::messages::describe_cluster_response::DescribeClusterBroker;
 use headwater_wire::messages::{DescribeClusterRequestData, DescribeClusterResponseData};
 use headwater_wire::{ErrorCode, Versions};
 
-use crate::apis::shared::{CLUSTER_OPERATIONS, OPERATIONS_UNASKED};
+use crate::apis::shared::OPERATIONS_UNASKED;
 use crate::call::{Call, Handle, text};
 
+/// Kafka's types of endpoints.
 const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
 
 impl Handle for DescribeClusterRequestData {
     const VERSIONS: Versions = Versions::new(0, 2);
 
     async fn answer(self, call: Call) -> DescribeClusterResponseData {
-        if call.version >= 1 && self.endpoint_type != BROKERS {
-            let error_message = Some(text("this node is a broker, not a controller"));
+        if let Some((error, why)) = refusal(call.version, self.endpoint_type) {
             return DescribeClusterResponseData {
-                error_code: ErrorCode::MismatchedEndpointType.code(),
-                error_message,
+                error_code: error.code(),
+                error_message: Some(text(why)),
                 ..Default::default()
             };
         }
@@ -40,10 +41,25 @@ impl Handle for DescribeClusterRequestData {
                 ..Default::default()
             }],
             cluster_authorized_operations: match self.include_cluster_authorized_operations {
-                true => CLUSTER_OPERATIONS,
+                true => call.cluster_operations(),
                 false => OPERATIONS_UNASKED,
             },
             ..Default::default()
         }
+    }
+}
+
+fn refusal(version: i16, endpoint_type: i8) -> Option<(ErrorCode, String)> {
+    match endpoint_type {
+        _ if version < 1 => None,
+        BROKERS => None,
+        CONTROLLERS => Some((
+            ErrorCode::MismatchedEndpointType,
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER".into(),
+        )),
+        other => Some((
+            ErrorCode::UnsupportedEndpointType,
+            format!("Unsupported endpoint type {other}"),
+        )),
     }
 }

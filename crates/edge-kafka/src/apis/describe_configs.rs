@@ -1,9 +1,9 @@
-//! DescribeConfigs, v1-4, of topics and of this node.
+//! DescribeConfigs, v1-4, of topics, this node, all nodes, groups and client metrics.
 //!
 //! v1 adds sources and synonyms; v3 types and documentation; v4 is flexible.
 
-use headwater_broker::configs::{self, ConfigKind};
-use headwater_broker::{BrokerError, Topic, TopicRef};
+use headwater_broker::configs::ConfigKind;
+use headwater_broker::{ConfigEntry, ConfigSource, Synonym};
 use headwater_wire::Versions;
 use headwater_wire::messages::describe_configs_request::DescribeConfigsResource;
 use headwater_wire::messages::describe_configs_response::{
@@ -11,31 +11,14 @@ use headwater_wire::messages::describe_configs_response::{
 };
 use headwater_wire::messages::{DescribeConfigsRequestData, DescribeConfigsResponseData};
 
+use crate::apis::config_resources::permit;
 use crate::apis::shared::{
-    RESOURCE_BROKER, RESOURCE_TOPIC, SOURCE_DEFAULT, SOURCE_STATIC_BROKER, SOURCE_TOPIC,
+    RESOURCE_BROKER, RESOURCE_CLIENT_METRICS, RESOURCE_GROUP, RESOURCE_LOGGER, RESOURCE_TOPIC,
 };
-use crate::call::{Call, Handle, plain, text};
-use crate::codes::{code_of, message_of};
-
-/// Kafka's `ConfigType`.
-const BOOLEAN: i8 = 1;
-const STRING: i8 = 2;
-const INT: i8 = 3;
-const LONG: i8 = 5;
-const DOUBLE: i8 = 6;
-const LIST: i8 = 7;
-
-/// One config as it is in force.
-pub(crate) struct ConfigLine {
-    pub name: String,
-    pub value: String,
-    pub source: i8,
-    kind: i8,
-    read_only: bool,
-    doc: &'static str,
-    /// The value if nobody had set one.
-    default: Option<&'static str>,
-}
+use crate::authorize::Operation;
+use crate::call::{Call, Handle, text};
+use crate::codes::{Refusal, code_of, message_of};
+use crate::started::started_with;
 
 impl Handle for DescribeConfigsRequestData {
     const VERSIONS: Versions = Versions::new(1, 4);
@@ -43,10 +26,12 @@ impl Handle for DescribeConfigsRequestData {
     async fn answer(self, call: Call) -> DescribeConfigsResponseData {
         let (synonyms, documentation) = (self.include_synonyms, self.include_documentation);
         let one = |resource: DescribeConfigsResource| {
-            let outcome = lines(&call, &resource);
-            let wanted = |line: &ConfigLine| {
+            let outcome = entries(&call, &resource);
+            let wanted = |entry: &ConfigEntry| {
                 let keys = resource.configuration_keys.as_ref();
-                keys.is_none_or(|keys| keys.iter().any(|key| key.as_str() == line.name))
+                keys.is_none_or(|keys| {
+                    keys.is_empty() || keys.iter().any(|key| key.as_str() == entry.name)
+                })
             };
             let (error_code, error_message) = (code_of(&outcome), message_of(&outcome));
             let shown = outcome.unwrap_or_default().into_iter().filter(wanted);
@@ -54,7 +39,7 @@ impl Handle for DescribeConfigsRequestData {
                 error_code,
                 error_message,
                 configs: shown
-                    .map(|line| respond(line, synonyms, documentation))
+                    .map(|entry| respond(entry, synonyms, documentation))
                     .collect(),
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name.clone(),
@@ -68,124 +53,107 @@ impl Handle for DescribeConfigsRequestData {
     }
 }
 
-fn lines(call: &Call, resource: &DescribeConfigsResource) -> Result<Vec<ConfigLine>, BrokerError> {
-    let name = plain(&resource.resource_name);
-    match resource.resource_type {
-        RESOURCE_TOPIC => {
-            Ok(topic_configs(&*call.broker().find_topic(&TopicRef::Name(name))?).collect())
-        }
-        RESOURCE_BROKER if name.is_empty() => Ok(Vec::new()),
-        RESOURCE_BROKER if name == call.node.id().to_string() => Ok(node_configs(call)),
-        RESOURCE_BROKER => Err(BrokerError::InvalidRequest(format!(
-            "the only node is {}, not {name}",
-            call.node.id()
-        ))),
-        other => Err(BrokerError::InvalidRequest(format!(
-            "resources of type {other} have no configs here"
-        ))),
-    }
-}
-
-/// All configs of a topic, defaults included.
-pub(crate) fn topic_configs(topic: &Topic) -> impl Iterator<Item = ConfigLine> + '_ {
-    configs::TOPIC_CONFIGS.iter().map(|def| {
-        let set = topic.configs.get(def.name);
-        ConfigLine {
-            name: def.name.to_owned(),
-            value: set.map_or(def.default, String::as_str).to_owned(),
-            source: if set.is_some() {
-                SOURCE_TOPIC
-            } else {
-                SOURCE_DEFAULT
-            },
-            kind: kind_of(def.kind),
-            read_only: false,
-            doc: def.doc,
-            default: Some(def.default),
-        }
-    })
-}
-
-const fn kind_of(kind: ConfigKind) -> i8 {
-    match kind {
-        ConfigKind::Boolean => BOOLEAN,
-        ConfigKind::Int { .. } => INT,
-        ConfigKind::Long { .. } => LONG,
-        ConfigKind::Double { .. } => DOUBLE,
-        ConfigKind::Choice(_) => STRING,
-        ConfigKind::List(_) => LIST,
-    }
-}
-
-/// A config of the node: Kafka's name for it, its type, where its value is, and one sentence for people.
-type NodeConfig = (&'static str, i8, fn(&Call) -> String, &'static str);
-
-#[rustfmt::skip]
-const NODE_CONFIGS: &[NodeConfig] = &[
-    ("node.id", INT, |call| call.node.id().to_string(), "The id of this node."),
-    ("advertised.listeners", STRING, listener, "Where clients connect to."),
-    ("log.dirs", STRING, |call| call.node.config.log_dir.clone(), "Where the log lives."),
-    ("auto.create.topics.enable", BOOLEAN, |call| call.broker().config().auto_create_topics.to_string(), "Whether unknown topics are made when clients ask for them."),
-    ("num.partitions", INT, |call| call.broker().config().default_partitions.to_string(), "Partitions of a topic made without a number."),
-    ("default.replication.factor", INT, |_| "1".into(), "Copies of each partition."),
-    ("min.insync.replicas", INT, |_| "1".into(), "Copies that must have a record before it is acknowledged."),
-    ("message.max.bytes", INT, |_| configs::TopicSettings::default().max_message_bytes.to_string(), "Largest record batch unless a topic says otherwise."),
-    ("fetch.max.bytes", INT, |call| call.broker().config().fetch_bytes_max.to_string(), "Most bytes of one fetch answer."),
-    ("queued.max.request.bytes", LONG, |call| call.node.config.request_bytes_max.to_string(), "Bytes of requests that may be in memory at once."),
-    ("max.connections", INT, |call| call.node.config.connections_max.to_string(), "Connections that may be open at once."),
-    ("offset.metadata.max.bytes", INT, |call| call.broker().config().offset_metadata_bytes_max.to_string(), "Longest metadata of a committed offset."),
-    ("group.initial.rebalance.delay.ms", INT, |call| call.broker().config().initial_rebalance_delay_ms.to_string(), "How long a new group waits for more members."),
-    ("group.min.session.timeout.ms", INT, |call| call.broker().config().session_timeout_ms_min.to_string(), "Shortest session timeout of a group's member."),
-    ("group.max.session.timeout.ms", INT, |call| call.broker().config().session_timeout_ms_max.to_string(), "Longest session timeout of a group's member."),
-    ("group.max.size", INT, |call| call.broker().config().group_members_max.to_string(), "Most members of a group."),
-];
-
-fn listener(call: &Call) -> String {
-    let config = &call.node.config;
-    format!(
-        "PLAINTEXT://{}:{}",
-        config.advertised_host, config.advertised_port
-    )
-}
-
-/// What this node was started with. Read-only.
-fn node_configs(call: &Call) -> Vec<ConfigLine> {
-    let line = |(name, kind, value, doc): &NodeConfig| ConfigLine {
-        name: (*name).to_owned(),
-        value: value(call),
-        source: SOURCE_STATIC_BROKER,
-        kind: *kind,
-        read_only: true,
-        doc,
-        default: None,
+fn entries(call: &Call, resource: &DescribeConfigsResource) -> Result<Vec<ConfigEntry>, Refusal> {
+    let (kind, name) = (resource.resource_type, resource.resource_name.as_str());
+    permit(call, Operation::DescribeConfigs, kind, name)?;
+    let (broker, started) = (call.broker(), started_with(call));
+    let not_empty = |what: &str| match name.is_empty() {
+        true => Err(Refusal::request(format!("{what} must not be empty"))),
+        false => Ok(()),
     };
-    NODE_CONFIGS.iter().map(line).collect()
+    match kind {
+        RESOURCE_TOPIC => {
+            let topic = broker.topic_to_describe(name)?;
+            Ok(broker.topic_configs(&topic, &started))
+        }
+        RESOURCE_BROKER if name.is_empty() => Ok(broker.cluster_configs()),
+        RESOURCE_BROKER => {
+            check_node(call, name, ", expected {} or empty string, but received ")?;
+            Ok(broker.node_configs(&started))
+        }
+        RESOURCE_LOGGER => {
+            not_empty("Broker id")?;
+            check_node(call, name, ", expected {} but received ")?;
+            // Levels are set when the node starts.
+            Ok(Vec::new())
+        }
+        RESOURCE_GROUP => {
+            not_empty("Group name")?;
+            Ok(broker.group_configs(name, &started))
+        }
+        RESOURCE_CLIENT_METRICS => {
+            not_empty("Client metrics subscription name")?;
+            Ok(broker.client_metrics_configs(name))
+        }
+        other => Err(Refusal::request(format!("Unknown resource type {other}"))),
+    }
 }
 
-fn respond(line: ConfigLine, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult {
-    let synonym = |value: &str, source| DescribeConfigsSynonym {
-        name: text(line.name.clone()),
-        value: Some(text(value)),
-        source,
+fn check_node(call: &Call, name: &str, text: &str) -> Result<(), Refusal> {
+    let this = call.node.id().to_string();
+    if name.parse::<i32>().is_err() {
+        return Err(Refusal::request(format!(
+            "Broker id must be an integer, but it is: {name}"
+        )));
+    }
+    match name == this {
+        true => Ok(()),
+        false => Err(Refusal::request(format!(
+            "Unexpected broker id{}{name}",
+            text.replace("{}", &this)
+        ))),
+    }
+}
+
+/// Kafka's `ConfigType`.
+const fn kind_code(kind: Option<ConfigKind>) -> i8 {
+    match kind {
+        None => 0,
+        Some(ConfigKind::Boolean) => 1,
+        Some(ConfigKind::Choice(_) | ConfigKind::Text) => 2,
+        Some(ConfigKind::Int { .. }) => 3,
+        Some(ConfigKind::Long { .. }) => 5,
+        Some(ConfigKind::Double { .. }) => 6,
+        Some(ConfigKind::List(_)) => 7,
+    }
+}
+
+/// Kafka's `ConfigSource`.
+pub(crate) const fn source_code(source: ConfigSource) -> i8 {
+    match source {
+        ConfigSource::Topic => 1,
+        ConfigSource::Node => 2,
+        ConfigSource::Cluster => 3,
+        ConfigSource::Static => 4,
+        ConfigSource::Default => 5,
+        ConfigSource::ClientMetrics => 7,
+        ConfigSource::Group => 8,
+    }
+}
+
+fn respond(
+    entry: ConfigEntry,
+    synonyms: bool,
+    documentation: bool,
+) -> DescribeConfigsResourceResult {
+    let synonym = |synonym: Synonym| DescribeConfigsSynonym {
+        name: text(synonym.name),
+        value: Some(text(synonym.value)),
+        source: source_code(synonym.source),
         ..Default::default()
     };
-    let mut known_as = Vec::new();
-    if synonyms {
-        known_as.push(synonym(&line.value, line.source));
-        known_as.extend(
-            line.default
-                .filter(|_| line.source != SOURCE_DEFAULT)
-                .map(|default| synonym(default, SOURCE_DEFAULT)),
-        );
-    }
     DescribeConfigsResourceResult {
-        name: text(line.name),
-        value: Some(text(line.value)),
-        read_only: line.read_only,
-        config_source: line.source,
-        synonyms: known_as,
-        config_type: line.kind,
-        documentation: documentation.then(|| text(line.doc)),
+        name: text(entry.name),
+        value: entry.value.map(text),
+        read_only: entry.read_only,
+        config_source: source_code(entry.source),
+        is_sensitive: entry.sensitive,
+        synonyms: match synonyms {
+            true => entry.synonyms.into_iter().map(synonym).collect(),
+            false => Vec::new(),
+        },
+        config_type: kind_code(entry.kind),
+        documentation: documentation.then(|| text(entry.doc)),
         ..Default::default()
     }
 }

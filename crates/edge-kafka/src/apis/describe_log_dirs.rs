@@ -1,6 +1,6 @@
 //! DescribeLogDirs, v1-4.
 //!
-//! v2 is flexible; v3 adds a top-level error; v4 sizes of the volume, which are not told here (-1).
+//! v2 is flexible; v3 adds a top-level error; v4 sizes of the volume.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,19 @@ use headwater_wire::messages::describe_log_dirs_response::{
 };
 use headwater_wire::messages::{DescribeLogDirsRequestData, DescribeLogDirsResponseData};
 
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, text};
 
 impl Handle for DescribeLogDirsRequestData {
     const VERSIONS: Versions = Versions::new(1, 4);
 
     async fn answer(self, call: Call) -> DescribeLogDirsResponseData {
+        if let Err(error) = call.check(Operation::Describe, Resource::Cluster) {
+            return DescribeLogDirsResponseData {
+                error_code: error.code(),
+                ..Default::default()
+            };
+        }
         let wanted: Option<HashMap<String, Vec<i32>>> = self.topics.map(|topics| {
             topics
                 .into_iter()
@@ -53,12 +60,13 @@ impl Handle for DescribeLogDirsRequestData {
             .into_iter()
             .filter_map(shown)
             .collect();
+        let (total_bytes, usable_bytes) = volume(&call.node.config.log_dir);
         let log_dir = text(call.node.config.log_dir.clone());
         let result = DescribeLogDirsResult {
             log_dir,
             topics,
-            total_bytes: -1,
-            usable_bytes: -1,
+            total_bytes,
+            usable_bytes,
             ..Default::default()
         };
         DescribeLogDirsResponseData {
@@ -66,4 +74,13 @@ impl Handle for DescribeLogDirsRequestData {
             ..Default::default()
         }
     }
+}
+
+/// Size of the volume that a folder is on and what is free of it, in bytes; -1 where that cannot be known.
+fn volume(folder: &str) -> (i64, i64) {
+    let Ok(volume) = rustix::fs::statvfs(folder) else {
+        return (-1, -1);
+    };
+    let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(volume.f_frsize)).unwrap_or(-1);
+    (bytes(volume.f_blocks), bytes(volume.f_bavail))
 }

@@ -9,7 +9,7 @@ use headwater_wire::messages::{
 };
 use headwater_wire::{ErrorCode, Versions, ids};
 
-use crate::apis::shared::TOPIC_OPERATIONS;
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, plain, text};
 
 /// Most partitions of one answer, whatever the client allows (Kafka's `max.request.partition.size.limit`).
@@ -25,6 +25,7 @@ impl Handle for DescribeTopicPartitionsRequestData {
             true => catalog
                 .topics()
                 .filter(|topic| !topic.is_internal())
+                .filter(|topic| may_see(&call, &topic.name))
                 .map(|topic| topic.name.clone())
                 .collect(),
             false => self.topics.iter().map(|topic| plain(&topic.name)).collect(),
@@ -47,8 +48,15 @@ impl Handle for DescribeTopicPartitionsRequestData {
                 out.next_cursor = Some(cursor(name, start));
                 break;
             }
+            if !may_see(&call, &name) {
+                out.topics
+                    .push(refuse(name, ErrorCode::TopicAuthorizationFailed, 0));
+                continue;
+            }
             let Some(topic) = catalog.topic(&name) else {
-                out.topics.push(unknown(name));
+                let operations = call.operations(Resource::Topic(&name));
+                out.topics
+                    .push(refuse(name, ErrorCode::UnknownTopicOrPartition, operations));
                 continue;
             };
             let end = topic.partitions.min(start.saturating_add(left));
@@ -71,11 +79,19 @@ fn cursor(name: String, partition_index: i32) -> Box<Cursor> {
     })
 }
 
-fn unknown(name: String) -> DescribeTopicPartitionsResponseTopic {
-    let error_code = ErrorCode::UnknownTopicOrPartition.code();
+fn may_see(call: &Call, name: &str) -> bool {
+    call.may(Operation::Describe, Resource::Topic(name))
+}
+
+fn refuse(
+    name: String,
+    error: ErrorCode,
+    topic_authorized_operations: i32,
+) -> DescribeTopicPartitionsResponseTopic {
     DescribeTopicPartitionsResponseTopic {
-        error_code,
+        error_code: error.code(),
         name: Some(text(name)),
+        topic_authorized_operations,
         ..Default::default()
     }
 }
@@ -102,7 +118,7 @@ fn describe(
         topic_id: ids::uuid(topic.id),
         is_internal: topic.is_internal(),
         partitions: indexes.map(partition).collect(),
-        topic_authorized_operations: TOPIC_OPERATIONS,
+        topic_authorized_operations: call.operations(Resource::Topic(&topic.name)),
         ..Default::default()
     }
 }

@@ -1,8 +1,6 @@
-//! IncrementalAlterConfigs, v0-1, of topics (KIP-339). v1 is flexible.
+//! IncrementalAlterConfigs, v0-1 (KIP-339): changes configs one by one. v1 is flexible.
 
-use std::collections::{BTreeMap, HashSet};
-
-use headwater_broker::{BrokerError, MetaError, configs};
+use headwater_broker::{ConfigOp, ConfigTarget};
 use headwater_wire::Versions;
 use headwater_wire::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
@@ -12,9 +10,9 @@ use headwater_wire::messages::{
     IncrementalAlterConfigsRequestData, IncrementalAlterConfigsResponseData,
 };
 
-use crate::apis::alter_configs::check_resource;
+use crate::apis::config_resources::{alter_each, check_names, null_value};
 use crate::call::{Call, Handle, plain};
-use crate::codes::{code_of, message_of};
+use crate::codes::{Refusal, code_of, message_of};
 
 /// Kafka's `AlterConfigOp.OpType`.
 const SET: i8 = 0;
@@ -26,19 +24,21 @@ impl Handle for IncrementalAlterConfigsRequestData {
     const VERSIONS: Versions = Versions::new(0, 1);
 
     async fn answer(self, call: Call) -> IncrementalAlterConfigsResponseData {
-        let mut responses = Vec::with_capacity(self.resources.len());
-        for resource in self.resources {
-            let outcome = alter(&call, &resource, self.validate_only).await;
-            responses.push(AlterConfigsResourceResponse {
-                error_code: code_of(&outcome),
-                error_message: message_of(&outcome),
-                resource_type: resource.resource_type,
-                resource_name: resource.resource_name,
-                ..Default::default()
-            });
-        }
+        let validate_only = self.validate_only;
+        let named = |resource: &AlterConfigsResource| {
+            (resource.resource_type, resource.resource_name.clone())
+        };
+        let alter = |resource, target| alter(&call, resource, target, validate_only);
+        let outcomes = alter_each(&call, self.resources, named, alter).await;
+        let respond = |((resource_type, resource_name), outcome)| AlterConfigsResourceResponse {
+            error_code: code_of(&outcome),
+            error_message: message_of(&outcome),
+            resource_type,
+            resource_name,
+            ..Default::default()
+        };
         IncrementalAlterConfigsResponseData {
-            responses,
+            responses: outcomes.into_iter().map(respond).collect(),
             ..Default::default()
         }
     }
@@ -46,96 +46,34 @@ impl Handle for IncrementalAlterConfigsRequestData {
 
 async fn alter(
     call: &Call,
-    resource: &AlterConfigsResource,
+    resource: AlterConfigsResource,
+    target: ConfigTarget,
     validate_only: bool,
-) -> Result<(), BrokerError> {
-    check_resource(resource.resource_type)?;
-    let mut names = HashSet::new();
-    if !resource
-        .configs
-        .iter()
-        .all(|config| names.insert(config.name.as_str()))
-    {
-        return Err(BrokerError::InvalidRequest(
-            "a config is named twice".into(),
-        ));
-    }
-    let edit = |configs: &mut BTreeMap<String, String>| {
-        resource
-            .configs
-            .iter()
-            .try_for_each(|config| apply(configs, config))
-    };
-    call.broker()
-        .configure_topic(resource.resource_name.as_str(), validate_only, edit)
-        .await
+) -> Result<(), Refusal> {
+    check_names(resource.configs.iter().map(|config| &config.name))?;
+    let ops: Vec<(String, ConfigOp)> = resource.configs.iter().map(op).collect::<Result<_, _>>()?;
+    Ok(call
+        .broker()
+        .alter_configs(&target, &ops, validate_only)
+        .await?)
 }
 
-fn apply(
-    configs: &mut BTreeMap<String, String>,
-    change: &AlterableConfig,
-) -> Result<(), BrokerError> {
-    let name = plain(&change.name);
-    if change.config_operation == DELETE {
-        configs.remove(&name);
-        return Ok(());
-    }
-    let invalid = |why: String| BrokerError::Meta(MetaError::InvalidConfig(why));
-    let value = change
-        .value
-        .as_ref()
-        .map(plain)
-        .ok_or_else(|| invalid(format!("Null value not supported for {name}")))?;
-    match change.config_operation {
-        SET => {
-            configs.insert(name, value);
-        }
-        operation @ (APPEND | SUBTRACT) => {
-            let def =
-                configs::find(&name).filter(|def| matches!(def.kind, configs::ConfigKind::List(_)));
-            let def = def.ok_or_else(|| invalid(format!("{name} is not a list")))?;
-            let current = configs.get(&name).map_or(def.default, String::as_str);
-            configs.insert(name, merge(current, &value, operation == APPEND));
-        }
+fn op(config: &AlterableConfig) -> Result<(String, ConfigOp), Refusal> {
+    let name = plain(&config.name);
+    let value = || {
+        let value = config.value.as_ref().map(plain);
+        value.ok_or_else(|| null_value(&name))
+    };
+    let op = match config.config_operation {
+        SET => ConfigOp::Set(value()?),
+        DELETE => ConfigOp::Delete,
+        APPEND => ConfigOp::Append(value()?),
+        SUBTRACT => ConfigOp::Subtract(value()?),
         other => {
-            return Err(BrokerError::InvalidRequest(format!(
-                "there is no operation {other} on configs"
+            return Err(Refusal::request(format!(
+                "Unknown operation type {other} for config {name}"
             )));
         }
-    }
-    Ok(())
-}
-
-/// Adds the words of one list to another, or takes them away.
-fn merge(current: &str, change: &str, append: bool) -> String {
-    let words = |list: &str| {
-        list.split(',')
-            .map(str::trim)
-            .filter(|word| !word.is_empty())
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
     };
-    let (mut list, change) = (words(current), words(change));
-    list.retain(|word| append || !change.contains(word));
-    if append {
-        let new: Vec<String> = change
-            .into_iter()
-            .filter(|word| !list.contains(word))
-            .collect();
-        list.extend(new);
-    }
-    list.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::merge;
-
-    #[test]
-    fn lists_grow_and_shrink_by_words() {
-        assert_eq!(merge("delete", "compact", true), "delete,compact");
-        assert_eq!(merge("delete", "delete", true), "delete");
-        assert_eq!(merge("delete,compact", "delete", false), "compact");
-        assert_eq!(merge("", "a, b", true), "a,b");
-    }
+    Ok((name, op))
 }

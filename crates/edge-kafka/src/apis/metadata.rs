@@ -4,30 +4,30 @@
 //! client forbid auto-creation; v5 offline replicas; v7 leader epochs; v8-10 authorized operations of the cluster; v9 is flexible;
 //! v10 and v12 topic ids (KIP-516); v13 a top-level error.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use headwater_broker::{BrokerError, LEADER_EPOCH, NewTopic, Topic};
+use headwater_broker::{BrokerError, LEADER_EPOCH, NewTopic, Topic, check_topic_name};
 use headwater_wire::messages::metadata_request::MetadataRequestTopic;
 use headwater_wire::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use headwater_wire::messages::{MetadataRequestData, MetadataResponseData};
-use headwater_wire::{ErrorCode, KafkaUuid, Versions, ids};
+use headwater_wire::{ErrorCode, KafkaString, KafkaUuid, Versions, ids};
 
-use crate::apis::shared::{CLUSTER_OPERATIONS, OPERATIONS_UNASKED, TOPIC_OPERATIONS};
+use crate::apis::shared::OPERATIONS_UNASKED;
+use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, text};
 use crate::codes::Code;
+
+/// Most topics that one request makes; the others are unknown until the client asks again, as it does.
+const CREATED_MAX: usize = 1_000;
 
 impl Handle for MetadataRequestData {
     const VERSIONS: Versions = Versions::new(0, 13);
 
     async fn answer(self, call: Call) -> MetadataResponseData {
-        let operations = if self.include_topic_authorized_operations {
-            TOPIC_OPERATIONS
-        } else {
-            OPERATIONS_UNASKED
-        };
+        let operations = self.include_topic_authorized_operations;
         let topics = match self
             .topics
             .filter(|topics| call.version > 0 || !topics.is_empty())
@@ -42,6 +42,7 @@ impl Handle for MetadataRequestData {
                 catalog
                     .topics()
                     .filter(|topic| !topic.is_internal())
+                    .filter(|topic| may(&call, Operation::Describe, &topic.name))
                     .map(|topic| describe(&call, topic, operations))
                     .collect()
             }
@@ -53,13 +54,17 @@ impl Handle for MetadataRequestData {
             controller_id: call.node.id(),
             topics,
             cluster_authorized_operations: if asked {
-                CLUSTER_OPERATIONS
+                call.cluster_operations()
             } else {
                 OPERATIONS_UNASKED
             },
             ..Default::default()
         }
     }
+}
+
+fn may(call: &Call, operation: Operation, topic: &str) -> bool {
+    call.may(operation, Resource::Topic(topic))
 }
 
 fn this_node(call: &Call) -> MetadataResponseBroker {
@@ -81,7 +86,7 @@ async fn named(
     call: &Call,
     wanted: Vec<MetadataRequestTopic>,
     create: bool,
-    operations: i32,
+    operations: bool,
 ) -> Vec<MetadataResponseTopic> {
     let failed = if create {
         create_missing(call, &wanted).await
@@ -89,22 +94,34 @@ async fn named(
         HashMap::new()
     };
     let catalog = call.broker().catalog();
-    let one = |topic: MetadataRequestTopic| match topic.name {
-        Some(name) => match catalog.topic(name.as_str()) {
-            Some(found) => describe(call, found, operations),
-            None => {
-                let unknown = || ErrorCode::UnknownTopicOrPartition.code();
-                let error_code = failed.get(name.as_str()).map_or_else(unknown, Code::code);
-                MetadataResponseTopic {
-                    error_code,
-                    name: Some(name),
-                    ..Default::default()
-                }
+    let by_name = |name: KafkaString| {
+        let error = match catalog.topic(name.as_str()) {
+            // Nobody learns whether a topic exists that they may not see.
+            _ if !may(call, Operation::Describe, name.as_str()) => {
+                ErrorCode::TopicAuthorizationFailed
             }
-        },
+            Some(found) => return describe(call, found, operations),
+            None => match failed.get(name.as_str()) {
+                Some(error) => *error,
+                None if check_topic_name(name.as_str()).is_err() => {
+                    ErrorCode::InvalidTopicException
+                }
+                None => ErrorCode::UnknownTopicOrPartition,
+            },
+        };
+        MetadataResponseTopic {
+            error_code: error.code(),
+            name: Some(name),
+            ..Default::default()
+        }
+    };
+    let one = |topic: MetadataRequestTopic| match topic.name {
+        Some(name) => by_name(name),
         None => match catalog.topic_by_id(ids::topic_id(topic.topic_id)) {
-            Some(found) => describe(call, found, operations),
-            None => unknown_id(topic.topic_id),
+            Some(found) if may(call, Operation::Describe, &found.name) => {
+                describe(call, found, operations)
+            }
+            _ => unknown_id(topic.topic_id),
         },
     };
     wanted.into_iter().map(one).collect()
@@ -114,15 +131,21 @@ async fn named(
 async fn create_missing(
     call: &Call,
     wanted: &[MetadataRequestTopic],
-) -> HashMap<String, BrokerError> {
+) -> HashMap<String, ErrorCode> {
     let catalog = call.broker().catalog();
     let names = wanted
         .iter()
         .filter_map(|topic| topic.name.as_ref())
         .map(|name| name.as_str());
-    let mut missing: Vec<&str> = names.filter(|name| catalog.topic(name).is_none()).collect();
-    missing.sort_unstable();
-    missing.dedup();
+    let visible = names.filter(|name| may(call, Operation::Describe, name));
+    let missing: BTreeSet<&str> = visible
+        .filter(|name| catalog.topic(name).is_none())
+        .collect();
+    let may_create = |name: &&str| {
+        call.may(Operation::Create, Resource::Cluster) || may(call, Operation::Create, name)
+    };
+    let (missing, refused): (Vec<&str>, Vec<&str>) = missing.into_iter().partition(may_create);
+    let made = &missing[..missing.len().min(CREATED_MAX)];
     let new = |name: &&str| NewTopic {
         name: (*name).to_owned(),
         partitions: -1,
@@ -131,13 +154,16 @@ async fn create_missing(
     };
     let outcomes = call
         .broker()
-        .create_topics(missing.iter().map(new).collect(), false)
+        .create_topics(made.iter().map(new).collect(), false)
         .await;
-    let failed = missing
+    let reason = |(name, outcome): (&&str, Result<Arc<Topic>, BrokerError>)| {
+        Some(((*name).to_owned(), outcome.err()?.error()))
+    };
+    let failed = made.iter().zip(outcomes).filter_map(reason);
+    let refused = refused
         .into_iter()
-        .zip(outcomes)
-        .filter_map(|(name, outcome)| Some((name.to_owned(), outcome.err()?)));
-    failed.collect()
+        .map(|name| (name.to_owned(), ErrorCode::TopicAuthorizationFailed));
+    failed.chain(refused).collect()
 }
 
 fn unknown_id(topic_id: KafkaUuid) -> MetadataResponseTopic {
@@ -149,7 +175,7 @@ fn unknown_id(topic_id: KafkaUuid) -> MetadataResponseTopic {
     }
 }
 
-fn describe(call: &Call, topic: &Arc<Topic>, operations: i32) -> MetadataResponseTopic {
+fn describe(call: &Call, topic: &Arc<Topic>, operations: bool) -> MetadataResponseTopic {
     let node = call.node.id();
     let partition = |partition_index| MetadataResponsePartition {
         partition_index,
@@ -165,8 +191,8 @@ fn describe(call: &Call, topic: &Arc<Topic>, operations: i32) -> MetadataRespons
         topic_id: ids::uuid(topic.id),
         is_internal: topic.is_internal(),
         partitions: (0..topic.partitions).map(partition).collect(),
-        topic_authorized_operations: if call.version >= 8 {
-            operations
+        topic_authorized_operations: if operations && call.version >= 8 {
+            call.operations(Resource::Topic(&topic.name))
         } else {
             OPERATIONS_UNASKED
         },

@@ -1,0 +1,66 @@
+//! What this node was started with, under Kafka's names: the part of its configs that nobody can change while it runs.
+
+use headwater_broker::Configs;
+
+use crate::call::Call;
+
+/// Only what differs from Kafka's default, or has none: everything else is told as a default.
+pub(crate) fn started_with(call: &Call) -> Configs {
+    let (broker, edge) = (call.broker().config(), &call.node.config);
+    let listener = format!(
+        "PLAINTEXT://{}:{}",
+        edge.advertised_host, edge.advertised_port
+    );
+    let values = [
+        ("node.id", broker.node_id.to_string()),
+        ("broker.id", broker.node_id.to_string()),
+        ("process.roles", "broker,controller".to_owned()),
+        ("listeners", listener.clone()),
+        ("advertised.listeners", listener),
+        (
+            "listener.security.protocol.map",
+            "PLAINTEXT:PLAINTEXT".to_owned(),
+        ),
+        ("log.dir", edge.log_dir.clone()),
+        ("log.dirs", edge.log_dir.clone()),
+        (
+            "auto.create.topics.enable",
+            broker.auto_create_topics.to_string(),
+        ),
+        ("num.partitions", broker.default_partitions.to_string()),
+        ("fetch.max.bytes", broker.fetch_bytes_max.to_string()),
+        (
+            "queued.max.request.bytes",
+            edge.request_bytes_max.to_string(),
+        ),
+        ("max.connections", edge.connections_max.to_string()),
+        (
+            "offset.metadata.max.bytes",
+            broker.offset_metadata_bytes_max.to_string(),
+        ),
+        (
+            "group.initial.rebalance.delay.ms",
+            broker.initial_rebalance_delay_ms.to_string(),
+        ),
+        (
+            "group.min.session.timeout.ms",
+            broker.session_timeout_ms_min.to_string(),
+        ),
+        (
+            "group.max.session.timeout.ms",
+            broker.session_timeout_ms_max.to_string(),
+        ),
+        ("group.max.size", broker.group_members_max.to_string()),
+        ("super.users", broker.super_users.join(";")),
+        ("allow.everyone.if.no.acl.found", "true".to_owned()),
+    ];
+    let by_default = |name: &str, value: &str| {
+        headwater_broker::node_defs::NODE_CONFIGS
+            .iter()
+            .any(|def| def.name == name && def.default == Some(value))
+    };
+    let told = values
+        .into_iter()
+        .filter(|(name, value)| !by_default(name, value));
+    told.map(|(name, value)| (name.to_owned(), value)).collect()
+}
