@@ -12,8 +12,6 @@ use super::error::ClientError;
 use super::fetcher::Start;
 
 const TIMEOUT_MS: i32 = 30_000;
-/// Kind of resource in the configuration calls.
-const RESOURCE_TOPIC: i8 = 2;
 const CONFIG_SET: i8 = 0;
 const CONFIG_DELETE: i8 = 1;
 /// `timestamp` of ListOffsets.
@@ -46,6 +44,16 @@ pub struct ConfigEntry {
     /// Not set on this topic.
     pub is_default: bool,
     pub read_only: bool,
+}
+
+/// What a configuration belongs to: the kinds of resources of the configuration calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
+pub enum ConfigOf {
+    Topic = 2,
+    /// A node by its id, or all nodes without one.
+    Node = 4,
+    Group = 32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,8 +226,18 @@ impl Client {
     /// # Errors
     /// What the node says.
     pub async fn topic_configs(&self, name: &str) -> Result<Vec<ConfigEntry>, ClientError> {
+        self.configs(ConfigOf::Topic, name).await
+    }
+
+    /// # Errors
+    /// What the node says.
+    pub async fn configs(
+        &self,
+        of: ConfigOf,
+        name: &str,
+    ) -> Result<Vec<ConfigEntry>, ClientError> {
         let resource = m::describe_configs_request::DescribeConfigsResource {
-            resource_type: RESOURCE_TOPIC,
+            resource_type: of as i8,
             resource_name: name.to_owned().into(),
             configuration_keys: None,
             ..Default::default()
@@ -237,7 +255,7 @@ impl Client {
                 });
             }
             verdict(
-                &format!("topic {name:?}"),
+                &format!("configuration of {name:?}"),
                 result.error_code,
                 result.error_message.as_ref(),
             )?;
@@ -249,8 +267,11 @@ impl Client {
                         .as_ref()
                         .filter(|_| !config.is_sensitive)
                         .map(text),
-                    // 1: set on the topic itself.
-                    is_default: config.config_source != 1,
+                    // 5: nobody set it; of a topic, only what is set on itself counts (1).
+                    is_default: match of {
+                        ConfigOf::Topic => config.config_source != 1,
+                        ConfigOf::Node | ConfigOf::Group => config.config_source == 5,
+                    },
                     read_only: config.read_only,
                 }
             }));
@@ -268,6 +289,19 @@ impl Client {
         name: &str,
         changes: &[(String, Option<String>)],
     ) -> Result<(), ClientError> {
+        self.set_configs(ConfigOf::Topic, name, changes).await
+    }
+
+    /// Sets configurations; `None` puts one back to its default.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub async fn set_configs(
+        &self,
+        of: ConfigOf,
+        name: &str,
+        changes: &[(String, Option<String>)],
+    ) -> Result<(), ClientError> {
         let config = |(name, value): &(String, Option<String>)| {
             m::incremental_alter_configs_request::AlterableConfig {
                 name: name.clone().into(),
@@ -281,7 +315,7 @@ impl Client {
             }
         };
         let resource = m::incremental_alter_configs_request::AlterConfigsResource {
-            resource_type: RESOURCE_TOPIC,
+            resource_type: of as i8,
             resource_name: name.to_owned().into(),
             configs: changes.iter().map(config).collect(),
             ..Default::default()
@@ -291,7 +325,10 @@ impl Client {
             ..Default::default()
         };
         let response = self.call(&request).await?;
-        let what = format!("cannot configure topic {name:?}");
+        let what = match of {
+            ConfigOf::Topic => format!("cannot configure topic {name:?}"),
+            ConfigOf::Node | ConfigOf::Group => format!("cannot configure {name:?}"),
+        };
         response
             .responses
             .iter()

@@ -2,6 +2,7 @@
 //!
 //! Reading order: [`connection`] (one socket), [`Client`] (nodes and topics), [`producer`], [`fetcher`], [`group`], [`admin`].
 
+pub mod acls;
 pub mod admin;
 mod assignor;
 mod cluster;

@@ -1,7 +1,9 @@
 //! The commands of the client side: what they take, and the way from arguments to an exit code.
 
+pub mod acl;
 pub mod apply;
 pub mod bench;
+pub mod config;
 pub mod consume;
 pub mod group;
 pub mod produce;
@@ -30,6 +32,10 @@ pub enum Command {
     Group(group::GroupArgs),
     /// Measure how fast a broker is: any that speaks Kafka's protocol
     Bench(bench::BenchArgs),
+    /// List, add and remove access rights
+    Acl(acl::AclArgs),
+    /// Show and change the configuration of the node, of all nodes, and of groups
+    Config(config::ConfigArgs),
 }
 
 impl Command {
@@ -43,6 +49,8 @@ impl Command {
             Self::Consume(args) => consume::run(args).await,
             Self::Group(args) => group::run(args).await,
             Self::Bench(args) => bench::run(args).await,
+            Self::Acl(args) => acl::run(args).await,
+            Self::Config(args) => config::run(args).await,
         };
         match outcome {
             Ok(()) => 0,
