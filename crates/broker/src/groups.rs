@@ -144,8 +144,15 @@ impl Groups {
     }
 
     /// The bounds of one group of the consumer protocol.
-    fn limits_of(&self, _id: &str) -> ConsumerLimits {
-        self.consumer_limits
+    fn limits_of(&self, id: &str) -> ConsumerLimits {
+        let catalog = self.catalog.current();
+        let set = |name: &str| catalog.group_setting(id, name);
+        let node = self.consumer_limits;
+        ConsumerLimits {
+            session_ms: set("consumer.session.timeout.ms").unwrap_or(node.session_ms),
+            heartbeat_ms: set("consumer.heartbeat.interval.ms").unwrap_or(node.heartbeat_ms),
+            ..node
+        }
     }
 }
 

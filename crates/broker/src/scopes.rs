@@ -71,6 +71,9 @@ pub enum ConfigOp {
     Subtract(String),
 }
 
+/// What Kafka sets for all nodes when it makes a cluster (KIP-966).
+const NEW_CLUSTER: &[(&str, &str)] = &[("min.insync.replicas", "1")];
+
 /// Names that hold secrets, or might: never told.
 const SENSITIVE: &[&str] = &["allow.everyone.if.no.acl.found", "super.users"];
 
@@ -151,6 +154,11 @@ impl Broker {
     /// What is set on all nodes.
     pub fn cluster_configs(&self) -> Vec<ConfigEntry> {
         let catalog = self.catalog.current();
+        let mut set = catalog.scope(&Scope::Cluster).cloned().unwrap_or_default();
+        for (name, value) in NEW_CLUSTER {
+            set.entry((*name).to_owned())
+                .or_insert_with(|| (*value).to_owned());
+        }
         let entry = |(name, value): (&String, &String)| {
             let Some(def) = scopes::find_node_config(name) else {
                 return unknown_entry(name, ConfigSource::Cluster);
@@ -171,12 +179,7 @@ impl Broker {
                 synonyms: vec![synonym],
             }
         };
-        catalog
-            .scope(&Scope::Cluster)
-            .into_iter()
-            .flatten()
-            .map(entry)
-            .collect()
+        set.iter().map(entry).collect()
     }
 
     /// All configs of a group, whether or not there is such a group.
@@ -203,13 +206,6 @@ impl Broker {
             default,
             false,
         )
-    }
-
-    /// A number that a group has set for itself, such as `consumer.session.timeout.ms`.
-    pub fn group_setting(&self, group: &str, name: &str) -> Option<i32> {
-        let catalog = self.catalog.hold();
-        let set = catalog.scope(&Scope::Group(group.to_owned()))?.get(name)?;
-        set.trim().parse().ok()
     }
 
     /// Changes configs one by one.
@@ -285,7 +281,7 @@ impl Broker {
                     )?;
                     let change = catalog.configure_scope(scope, configs.clone())?;
                     if matches!(scope, Scope::Group(_)) {
-                        scopes::check_group_bounds(&configs, self.group_bounds())
+                        scopes::check_group_bounds(&configs, Self::group_bounds())
                             .map_err(MetaError::from)?;
                     }
                     change
@@ -297,7 +293,7 @@ impl Broker {
     }
 
     /// Kafka's defaults of `group.consumer.{min,max}.*`.
-    fn group_bounds(&self) -> GroupBounds {
+    const fn group_bounds() -> GroupBounds {
         GroupBounds {
             heartbeat: (5_000, 15_000),
             session: (45_000, 60_000),
@@ -315,9 +311,16 @@ impl Broker {
         };
         let catalog = self.catalog.current();
         let set = |scope: &Scope| catalog.scope(scope)?.get(name).cloned();
+        let new_cluster = || {
+            let found = NEW_CLUSTER.iter().find(|(one, _)| *one == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
         let values = [
             (set(&self.node_scope()), ConfigSource::Node),
-            (set(&Scope::Cluster), ConfigSource::Cluster),
+            (
+                set(&Scope::Cluster).or_else(new_cluster),
+                ConfigSource::Cluster,
+            ),
             (started.get(name).cloned(), ConfigSource::Static),
             (def.default.map(str::to_owned), ConfigSource::Default),
         ];

@@ -51,6 +51,38 @@ pub(crate) fn started_with(call: &Call) -> Configs {
             broker.session_timeout_ms_max.to_string(),
         ),
         ("group.max.size", broker.group_members_max.to_string()),
+        (
+            "group.consumer.max.size",
+            broker.consumer_group_members_max.to_string(),
+        ),
+        (
+            "group.consumer.session.timeout.ms",
+            broker.consumer_session_ms.to_string(),
+        ),
+        (
+            "group.consumer.heartbeat.interval.ms",
+            broker.consumer_heartbeat_ms.to_string(),
+        ),
+        (
+            "offsets.retention.minutes",
+            (broker.offsets_retention_ms / 60_000).to_string(),
+        ),
+        (
+            "log.retention.check.interval.ms",
+            broker.retention_check_ms.to_string(),
+        ),
+        (
+            "producer.id.expiration.ms",
+            broker.producer_expiration_ms.to_string(),
+        ),
+        (
+            "log.cleaner.dedupe.buffer.size",
+            broker.cleaner_map_bytes_max.to_string(),
+        ),
+        (
+            "log.cleaner.io.max.bytes.per.second",
+            broker.cleaner_bytes_per_second.to_string(),
+        ),
         ("super.users", broker.super_users.join(";")),
         ("allow.everyone.if.no.acl.found", "true".to_owned()),
     ];

@@ -82,6 +82,14 @@ pub struct UpArgs {
         value_name = "NAME"
     )]
     pub http_names: Vec<String>,
+    /// A principal that no access rule binds, such as User:admin (may be repeated). Clients are User:ANONYMOUS.
+    #[arg(
+        long = "super-user",
+        env = "HEADWATER_SUPER_USERS",
+        value_delimiter = ',',
+        value_name = "TYPE:NAME"
+    )]
+    pub super_users: Vec<String>,
     /// Settings file [default: ./headwater.toml if it is there].
     #[arg(long, env = "HEADWATER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -31,6 +31,7 @@ fn settings(args: UpArgs) -> Result<Settings, Failure> {
         pipelines: args.pipelines,
         state_memory: args.state_memory,
         http_names: args.http_names,
+        super_users: args.super_users,
     };
     Ok(given.or(file).resolve()?)
 }

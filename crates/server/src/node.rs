@@ -88,9 +88,12 @@ impl Node {
             .await??
             .into();
         let shared: Arc<dyn Log> = log.clone();
+        let broker_config = BrokerConfig {
+            super_users: settings.super_users.clone(),
+            ..BrokerConfig::default()
+        };
         let broker =
-            blocking(move || Broker::open(shared, Arc::new(SystemClock), BrokerConfig::default()))
-                .await??;
+            blocking(move || Broker::open(shared, Arc::new(SystemClock), broker_config)).await??;
         let engine = Engine::start(
             engine_config(&settings),
             broker.clone(),

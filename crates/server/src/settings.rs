@@ -19,6 +19,9 @@ pub struct Given {
     /// Names under which browsers may reach the page besides the address itself.
     #[serde(default)]
     pub http_names: Vec<String>,
+    /// Principals that no ACL binds, such as `User:admin`.
+    #[serde(default)]
+    pub super_users: Vec<String>,
 }
 
 /// Settings in force.
@@ -34,6 +37,8 @@ pub struct Settings {
     /// Budget of all pipelines' state, in bytes.
     pub state_bytes_max: usize,
     pub http_names: Vec<String>,
+    /// Principals that no ACL binds.
+    pub super_users: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,8 @@ pub enum SettingsError {
         "{what} is not an address: {value:?}; write HOST:PORT, such as 127.0.0.1:9092 (port 0 picks a free one)"
     )]
     Address { what: &'static str, value: String },
+    #[error("super-users: {0:?} is no principal; write TYPE:NAME, such as User:admin")]
+    SuperUser(String),
     #[error("state-memory is not a size: {0:?}; write a number with KB, MB or GB, such as 512MB")]
     Size(String),
 }
@@ -73,6 +80,11 @@ impl Given {
             advertise: self.advertise.or(below.advertise),
             pipelines: self.pipelines.or(below.pipelines),
             state_memory: self.state_memory.or(below.state_memory),
+            super_users: if self.super_users.is_empty() {
+                below.super_users
+            } else {
+                self.super_users
+            },
             http_names: if self.http_names.is_empty() {
                 below.http_names
             } else {
@@ -85,6 +97,9 @@ impl Given {
     pub fn resolve(self) -> Result<Settings, SettingsError> {
         let listen = self.listen.as_deref().unwrap_or("127.0.0.1:9092");
         let http = self.http.as_deref().unwrap_or("127.0.0.1:8080");
+        if let Some(bad) = self.super_users.iter().find(|user| !user.contains(':')) {
+            return Err(SettingsError::SuperUser(bad.clone()));
+        }
         Ok(Settings {
             data: self.data.unwrap_or_else(|| PathBuf::from("headwater-data")),
             listen: address("listen", listen)?,
@@ -97,6 +112,7 @@ impl Given {
             pipelines: self.pipelines,
             state_bytes_max: bytes(self.state_memory.as_deref().unwrap_or("2GB"))?,
             http_names: self.http_names,
+            super_users: self.super_users,
         })
     }
 }

@@ -231,11 +231,7 @@ impl Client {
 
     /// # Errors
     /// What the node says.
-    pub async fn configs(
-        &self,
-        of: ConfigOf,
-        name: &str,
-    ) -> Result<Vec<ConfigEntry>, ClientError> {
+    pub async fn configs(&self, of: ConfigOf, name: &str) -> Result<Vec<ConfigEntry>, ClientError> {
         let resource = m::describe_configs_request::DescribeConfigsResource {
             resource_type: of as i8,
             resource_name: name.to_owned().into(),

@@ -9,8 +9,10 @@ use crate::error::CliError;
 use crate::output::{self, Format};
 
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "The first rule about a resource closes it for everybody that no rule allows.\n\
-    Whoever is locked out: restart the node with --super-user User:ANONYMOUS, mend the rules, and restart without.")]
+#[command(
+    after_help = "The first rule about a resource closes it for everybody that no rule allows.\n\
+    Whoever is locked out: restart the node with --super-user User:ANONYMOUS, mend the rules, and restart without."
+)]
 pub struct AclArgs {
     #[command(subcommand)]
     pub action: AclAction,
@@ -128,8 +130,20 @@ async fn list(common: &Common) -> Result<(), CliError> {
         .map(String::clone)
         .to_vec()
     };
-    let heading = ["resource", "name", "pattern", "permission", "operation", "who", "from"];
-    output::line(&output::table(&heading, entries.iter().map(row).collect(), &[]))
+    let heading = [
+        "resource",
+        "name",
+        "pattern",
+        "permission",
+        "operation",
+        "who",
+        "from",
+    ];
+    output::line(&output::table(
+        &heading,
+        entries.iter().map(row).collect(),
+        &[],
+    ))
 }
 
 fn value(entry: &AclEntry) -> Value {
@@ -154,8 +168,16 @@ fn report(common: &Common, entry: &AclEntry, what: &str) -> Result<(), CliError>
         Format::Table => output::line(&format!(
             "{what}: {} {} may {}{} {} {}",
             entry.principal,
-            if entry.host == "*" { "from anywhere" } else { &entry.host },
-            if entry.permission == "deny" { "not " } else { "" },
+            if entry.host == "*" {
+                "from anywhere"
+            } else {
+                &entry.host
+            },
+            if entry.permission == "deny" {
+                "not "
+            } else {
+                ""
+            },
             entry.operation,
             entry.resource,
             entry.name

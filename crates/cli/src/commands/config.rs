@@ -110,7 +110,11 @@ async fn get(owner: &OwnerArgs, all: bool, common: &Common) -> Result<(), CliErr
         Format::Table => {
             let row = |entry: &ConfigEntry| {
                 let value = entry.value.clone().unwrap_or_else(|| "(secret)".to_owned());
-                let fixed = if entry.read_only { "at start" } else { "any time" };
+                let fixed = if entry.read_only {
+                    "at start"
+                } else {
+                    "any time"
+                };
                 vec![entry.name.clone(), value, fixed.to_owned()]
             };
             output::line(&output::table(

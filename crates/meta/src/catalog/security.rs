@@ -56,6 +56,15 @@ impl Catalog {
         self.scopes.get(scope)
     }
 
+    /// A number that a group has set for itself, such as `consumer.session.timeout.ms`.
+    pub fn group_setting(&self, group: &str, name: &str) -> Option<i32> {
+        if self.scopes.is_empty() {
+            return None;
+        }
+        let set = self.scope(&Scope::Group(group.to_owned()))?.get(name)?;
+        set.trim().parse().ok()
+    }
+
     /// Everything but topics on which something is set.
     pub fn scopes(&self) -> impl Iterator<Item = (&Scope, &Configs)> {
         self.scopes.iter()
