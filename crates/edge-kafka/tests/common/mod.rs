@@ -55,6 +55,7 @@ impl Node {
 
     pub async fn client(&self) -> Client {
         Client {
+            refusals: None,
             stream: TcpStream::connect(("127.0.0.1", self.port)).await.unwrap(),
             buffer: BytesMut::new(),
             next: 0,
@@ -68,6 +69,8 @@ impl Node {
 }
 
 pub struct Client {
+    /// The APIs that have refused at least one version for want of rights, if that is asked.
+    pub refusals: Option<Vec<i16>>,
     pub stream: TcpStream,
     buffer: BytesMut,
     next: i32,
