@@ -356,7 +356,7 @@ impl Broker {
                 .map(|value| synonym(value, source))
                 .into_iter()
                 .collect();
-            if with_default {
+            if with_default && synonyms.is_empty() {
                 synonyms.push(synonym(default(def), ConfigSource::Default));
             }
             ConfigEntry {

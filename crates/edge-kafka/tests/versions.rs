@@ -100,6 +100,7 @@ async fn walk(client: &mut Client, spoken: &mut Vec<i16>) {
     data_apis(client, spoken).await;
     txn_apis(client, spoken).await;
     group_apis(client, spoken).await;
+    consumer_group_apis(client, spoken).await;
     offset_apis(client, spoken).await;
     admin_apis(client, spoken).await;
     config_apis(client, spoken).await;
@@ -326,6 +327,21 @@ async fn group_apis(client: &mut Client, spoken: &mut Vec<i16>) {
     .await;
 }
 
+async fn consumer_group_apis(client: &mut Client, spoken: &mut Vec<i16>) {
+    all_versions(client, spoken, |_| m::ConsumerGroupHeartbeatRequestData {
+        group_id: s("new"),
+        member_id: s("m"),
+        member_epoch: 5,
+        ..Default::default()
+    })
+    .await;
+    all_versions(client, spoken, |_| m::ConsumerGroupDescribeRequestData {
+        group_ids: vec![s("new")],
+        ..Default::default()
+    })
+    .await;
+}
+
 async fn offset_apis(client: &mut Client, spoken: &mut Vec<i16>) {
     use m::offset_fetch_request::{
         OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
@@ -487,6 +503,10 @@ async fn config_apis(client: &mut Client, spoken: &mut Vec<i16>) {
     })
     .await;
     all_versions(client, spoken, |_| m::DescribeTopicPartitionsRequestData {
+        topics: vec![m::describe_topic_partitions_request::TopicRequest {
+            name: s("t"),
+            ..Default::default()
+        }],
         response_partition_limit: 2,
         ..Default::default()
     })

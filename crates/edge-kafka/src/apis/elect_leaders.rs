@@ -18,6 +18,10 @@ impl Handle for ElectLeadersRequestData {
 
     async fn answer(self, call: Call) -> ElectLeadersResponseData {
         let refused = check(&self, &call).err();
+        let error_code = match call.version {
+            0 => 0,
+            _ => refused.as_ref().map_or(0, Code::code),
+        };
         let catalog = call.broker().catalog();
         let Some(wanted) = self.topic_partitions else {
             // As Kafka: partitions that need no election are left out when all are asked for.
@@ -27,7 +31,7 @@ impl Handle for ElectLeadersRequestData {
                 ..Default::default()
             };
             return ElectLeadersResponseData {
-                error_code: refused.as_ref().map_or(0, Code::code),
+                error_code,
                 replica_election_results: match refused {
                     Some(_) => Vec::new(),
                     None => all.map(none).collect(),
@@ -55,7 +59,7 @@ impl Handle for ElectLeadersRequestData {
             }
         };
         ElectLeadersResponseData {
-            error_code: refused.as_ref().map_or(0, Code::code),
+            error_code,
             replica_election_results: wanted.into_iter().map(topic).collect(),
             ..Default::default()
         }
