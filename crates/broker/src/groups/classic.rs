@@ -57,7 +57,7 @@ impl Broker {
     /// # Errors
     /// What the group says.
     pub async fn sync_group(&self, id: &str, sync: Sync) -> Result<Synced, GroupError> {
-        let hosted = self.groups.find(id).ok_or(GroupError::UnknownMemberId)?;
+        let hosted = self.groups.joined(id)?;
         let asked = self
             .groups
             .ask_consumer_group(&hosted, |group, context| group.classic_sync(&sync, context));
@@ -77,7 +77,7 @@ impl Broker {
     /// # Errors
     /// What the group says.
     pub async fn heartbeat(&self, id: &str, heartbeat: Heartbeat) -> Result<(), GroupError> {
-        let hosted = self.groups.find(id).ok_or(GroupError::UnknownMemberId)?;
+        let hosted = self.groups.joined(id)?;
         let asked = self.groups.ask_consumer_group(&hosted, |group, context| {
             group.classic_heartbeat(&heartbeat, context)
         });
@@ -98,7 +98,11 @@ impl Broker {
         id: &str,
         leave: Leave,
     ) -> Result<Vec<LeaveOutcome>, GroupError> {
-        let hosted = self.groups.find(id).ok_or(GroupError::UnknownMemberId)?;
+        let hosted = match self.groups.joined(id) {
+            Ok(hosted) => hosted,
+            Err(GroupError::UnknownMemberId) => return Ok(strangers(leave)),
+            Err(error) => return Err(error),
+        };
         let asked = self.groups.ask_consumer_group(&hosted, |group, context| {
             Ok(group.classic_leave(&leave.leavers, context))
         });
@@ -116,7 +120,24 @@ impl Broker {
     }
 }
 
+/// Nobody is a member of a group that is not there.
+fn strangers(leave: Leave) -> Vec<LeaveOutcome> {
+    let outcome = |leaver| LeaveOutcome {
+        leaver,
+        outcome: Err(GroupError::UnknownMemberId),
+    };
+    leave.leavers.into_iter().map(outcome).collect()
+}
+
 impl Groups {
+    /// The group that a member asks, which must have been joined before.
+    fn joined(&self, id: &str) -> Result<Shared, GroupError> {
+        match group_id_ok(id) {
+            true => self.find(id).ok_or(GroupError::UnknownMemberId),
+            false => Err(GroupError::InvalidGroupId),
+        }
+    }
+
     /// JoinGroup to a group of the consumer protocol; `None` when it is a classic one, or has become one because it was empty.
     async fn join_consumer_group(
         self: &Arc<Self>,

@@ -221,6 +221,9 @@ impl Broker {
         id: &str,
         places: Vec<Place>,
     ) -> Result<Vec<Result<(), BrokerError>>, BrokerError> {
+        if id.is_empty() {
+            return Err(BrokerError::InvalidGroupId);
+        }
         let subscribed = self.subscriptions(id)?;
         let check = |place: &Place| {
             let topic = self.catalog.current().topic(&place.0).cloned();

@@ -472,3 +472,20 @@ async fn old_offsets_go_and_groups_without_any_are_forgotten() {
     let bench = bench.restart();
     assert_eq!(bench.broker.list_groups().len(), 1);
 }
+
+#[tokio::test]
+async fn who_asks_a_group_that_is_not_there_is_told_so() {
+    let bench = Bench::new();
+    let leave = || headwater_coord::groups::Leave {
+        leavers: vec![headwater_coord::groups::Leaver {
+            member_id: "m".into(),
+            instance_id: None,
+        }],
+    };
+    let outcomes = bench.broker.leave_group("nowhere", leave()).await.unwrap();
+    assert_eq!(outcomes[0].outcome, Err(GroupError::UnknownMemberId));
+    let unnamed = bench.broker.leave_group("", leave()).await;
+    assert_eq!(unnamed, Err(GroupError::InvalidGroupId));
+    let deleted = bench.broker.delete_offsets("", vec![("t".into(), 0)]).await;
+    assert_eq!(deleted, Err(BrokerError::InvalidGroupId));
+}

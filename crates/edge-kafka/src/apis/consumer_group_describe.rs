@@ -31,6 +31,9 @@ impl Handle for ConsumerGroupDescribeRequestData {
             if let Err(code) = call.check(Operation::Describe, resource) {
                 return refused(group, code, None);
             }
+            if group.as_str().is_empty() {
+                return refused(group, ErrorCode::InvalidGroupId, None);
+            }
             let authorized_operations = match self.include_authorized_operations {
                 true => call.operations(resource),
                 false => OPERATIONS_UNASKED,

@@ -27,18 +27,27 @@ impl Handle for DescribeGroupsRequestData {
                     ..Default::default()
                 };
             }
-            let authorized_operations = match self.include_authorized_operations {
+            let known = call.broker().describe_group(group.as_str());
+            // An answer with an error does not say what the client may.
+            let is_error = call.version >= 6 && !matches!(known, GroupView::Known(_));
+            let authorized_operations = match self.include_authorized_operations && !is_error {
                 true => call.operations(resource),
                 false => OPERATIONS_UNASKED,
             };
-            match call.broker().describe_group(group.as_str()) {
+            match known {
                 GroupView::Known(view) => DescribedGroup {
                     group_id: group,
                     authorized_operations,
                     ..describe(view)
                 },
-                GroupView::Consumer(_) => unknown(group, call.version, "is not a classic group"),
-                GroupView::Unknown => unknown(group, call.version, "not found"),
+                GroupView::Consumer(_) => DescribedGroup {
+                    authorized_operations,
+                    ..unknown(group, call.version, "is not a classic group")
+                },
+                GroupView::Unknown => DescribedGroup {
+                    authorized_operations,
+                    ..unknown(group, call.version, "not found")
+                },
             }
         };
         DescribeGroupsResponseData {
@@ -73,7 +82,6 @@ fn unknown(group_id: KafkaString, version: i16, why: &str) -> DescribedGroup {
         return DescribedGroup {
             group_id,
             group_state,
-            authorized_operations: OPERATIONS_UNASKED,
             ..Default::default()
         };
     }
@@ -83,7 +91,6 @@ fn unknown(group_id: KafkaString, version: i16, why: &str) -> DescribedGroup {
         error_message,
         group_id,
         group_state,
-        authorized_operations: OPERATIONS_UNASKED,
         ..Default::default()
     }
 }
