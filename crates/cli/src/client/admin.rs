@@ -406,7 +406,8 @@ impl Client {
             groups: vec![name.to_owned().into()],
             ..Default::default()
         };
-        let response = self.coordinator(name).await?.call(&request).await?;
+        let coordinator = self.coordinator(name).await?;
+        let response = coordinator.call(&request).await?;
         let missing = || {
             ClientError::broker(
                 format!("group {name:?}"),
@@ -415,6 +416,13 @@ impl Client {
             )
         };
         let group = response.groups.first().ok_or_else(missing)?;
+        if group.error_code == ErrorCode::GroupIdNotFound.code() || group.group_state.as_str() == DEAD
+        {
+            // It may be one of the consumer protocol, of which this call knows nothing.
+            if let Some(group) = consumer_group(&coordinator, name).await {
+                return Ok(group);
+            }
+        }
         verdict(
             &format!("group {name:?}"),
             group.error_code,
@@ -471,6 +479,40 @@ fn partition(data: &m::metadata_response::MetadataResponsePartition) -> Partitio
         replicas: data.replica_nodes.clone(),
         in_sync: data.isr_nodes.clone(),
     }
+}
+
+/// The state that stands for "there is no such group".
+const DEAD: &str = "Dead";
+
+/// A group of the consumer protocol (KIP-848); `None` when it is none, or the node does not speak of such groups.
+async fn consumer_group(coordinator: &Arc<Connection>, name: &str) -> Option<GroupDescription> {
+    let request = m::ConsumerGroupDescribeRequestData {
+        group_ids: vec![name.to_owned().into()],
+        ..Default::default()
+    };
+    let response = coordinator.call(&request).await.ok()?;
+    let group = response.groups.first().filter(|group| group.error_code == 0)?;
+    let member = |data: &m::consumer_group_describe_response::Member| GroupMember {
+        id: text(&data.member_id),
+        instance_id: data.instance_id.as_ref().map(text),
+        client_id: text(&data.client_id),
+        host: text(&data.client_host),
+        assigned: data
+            .assignment
+            .topic_partitions
+            .iter()
+            .flat_map(|topic| {
+                let places = topic.partitions.iter();
+                places.map(|index| (text(&topic.topic_name), *index))
+            })
+            .collect(),
+    };
+    Some(GroupDescription {
+        name: text(&group.group_id),
+        state: text(&group.group_state),
+        protocol: text(&group.assignor_name),
+        members: group.members.iter().map(member).collect(),
+    })
 }
 
 fn member(data: &m::describe_groups_response::DescribedGroupMember) -> GroupMember {

@@ -194,3 +194,52 @@ fn decode_member(rest: &mut Reader) -> Option<SavedMember> {
         assignment: Bytes::copy_from_slice(&rest.bytes()?),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn member() -> impl Strategy<Value = SavedMember> {
+        let texts = ("[a-z]{1,9}", prop::option::of("[a-z]{0,9}"), ".{0,9}");
+        let bytes = prop::collection::vec(any::<u8>(), 0..20);
+        (texts, bytes.clone(), bytes, any::<i32>()).prop_map(|(texts, one, other, ms)| SavedMember {
+            member_id: texts.0,
+            instance_id: texts.1,
+            client_id: texts.2.clone(),
+            client_host: texts.2,
+            session_ms: ms,
+            rebalance_ms: ms,
+            protocols: vec![Protocol {
+                name: "range".into(),
+                metadata: one.into(),
+            }],
+            assignment: other.into(),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_group_survives_its_encoding(members in prop::collection::vec(member(), 0..4), generation: i32, changed_ms: i64) {
+            let saved = SavedGroup {
+                generation,
+                protocol_type: "consumer".into(),
+                protocol: Some("range".into()),
+                leader: members.first().map(|member| member.member_id.clone()),
+                changed_ms,
+                members,
+            };
+            let bytes = saved.encode();
+            prop_assert_eq!(SavedGroup::decode(bytes.clone().into()), Some(saved));
+            for cut in 0..bytes.len() {
+                prop_assert_eq!(SavedGroup::decode(bytes[..cut].to_vec().into()), None);
+            }
+        }
+
+        #[test]
+        fn garbage_is_no_group_and_no_panic(bytes: Vec<u8>) {
+            let _ = SavedGroup::decode(bytes.into());
+        }
+    }
+}
