@@ -19,7 +19,7 @@ use std::sync::atomic::AtomicU64;
 
 use headwater_base::World;
 use headwater_coord::consumer_groups::{ConsumerGroup, Limits as ConsumerLimits};
-use headwater_coord::consumer_protocol::{Subscription, read_assignment};
+use headwater_coord::consumer_protocol::read_assignment;
 use headwater_coord::groups::{Group, Limits};
 use headwater_log::Log;
 use parking_lot::Mutex;
@@ -154,11 +154,6 @@ impl Groups {
             ..node
         }
     }
-}
-
-/// The topics of a classic consumer's subscription, as far as it can be read.
-pub(crate) fn subscribed_topics(metadata: &[u8]) -> Vec<String> {
-    Subscription::read(metadata).topics
 }
 
 /// The partitions of a classic consumer's assignment as `topic/partition`, as far as it can be read.

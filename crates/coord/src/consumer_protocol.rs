@@ -44,6 +44,14 @@ impl Subscription {
     }
 }
 
+/// The topics of a subscription; `None` when they cannot be read to the end.
+pub fn read_topics(metadata: &[u8]) -> Option<Vec<String>> {
+    let mut rest = metadata;
+    let _version = rest.try_get_i16().ok()?;
+    let count = rest.try_get_i32().ok()?;
+    (0..count).map(|_| string(&mut rest)).collect()
+}
+
 /// The partitions of an assignment.
 pub fn read_assignment(assignment: &[u8]) -> Places {
     let mut rest = assignment;
@@ -116,8 +124,10 @@ mod tests {
         let read = Subscription::read(bytes);
         assert_eq!((read.version, read.topics.len()), (1, 2));
         assert_eq!(read.owned, [("a".to_owned(), vec![7])]);
+        assert_eq!(read_topics(bytes), Some(read.topics));
         for cut in 0..bytes.len() {
             assert!(Subscription::read(&bytes[..cut]).topics.len() <= 2);
+            assert_eq!(read_topics(&bytes[..cut]).is_some(), cut >= 13, "{cut}");
         }
         assert!(
             Subscription::read(b"\0\0\x7f\xff\xff\xff")

@@ -1,5 +1,6 @@
 //! What time does to groups: sessions after a restart, old offsets, and groups in which nobody is left and nothing is kept.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use headwater_coord::groups::State;
 use super::hosted::Kind;
 use crate::Broker;
 use crate::committed::{CommittedOffset, Place};
-use crate::groups::subscribed_topics;
 
 /// From when on the offsets of a group grow old.
 enum Age {
@@ -59,6 +59,8 @@ impl Broker {
     pub(crate) fn expire_offsets(&self, now_ms: i64) {
         for group in self.committed.group_names() {
             let (age, subscribed) = self.age_of(&group);
+            // What an open transaction will commit anew is not taken away under it.
+            let pending = self.pending_offsets(&group);
             let retention_ms = self.config.offsets_retention_ms;
             let old = |place: &Place, committed: &CommittedOffset| {
                 let since_ms = match age {
@@ -69,7 +71,7 @@ impl Broker {
                 let until_ms = committed
                     .expire_ms
                     .unwrap_or_else(|| since_ms.saturating_add(retention_ms));
-                until_ms <= now_ms && !subscribed.contains(&place.0)
+                until_ms <= now_ms && !subscribed.contains(&place.0) && !pending.contains(place)
             };
             if let Err(error) = self.committed.expire(&group, old) {
                 tracing::warn!(%error, group, "old offsets stay until the next look");
@@ -79,34 +81,30 @@ impl Broker {
     }
 
     /// How the offsets of a group age, and the topics whose offsets do not.
-    fn age_of(&self, id: &str) -> (Age, Vec<String>) {
+    fn age_of(&self, id: &str) -> (Age, BTreeSet<String>) {
         let Some(hosted) = self.groups.find(id) else {
-            return (Age::Commit, Vec::new());
+            return (Age::Commit, BTreeSet::new());
         };
         let hosted = hosted.lock();
+        let read = || {
+            let topics: BTreeSet<String> =
+                self.committed.group(id).into_keys().map(|place| place.0).collect();
+            topics.into_iter().filter(|topic| hosted.kind.reads(topic)).collect()
+        };
         match &hosted.kind {
-            Kind::Consumer(group) => {
-                let catalog = self.catalog.current();
-                let names = catalog.topics().map(|topic| topic.name.clone());
-                let read = names.filter(|name| group.is_subscribed(name)).collect();
-                (Age::Commit, read)
-            }
+            Kind::Consumer(_) => (Age::Commit, read()),
             Kind::Classic(group) => match (group.state(), group.protocol_type()) {
-                (_, None) => (Age::Commit, Vec::new()),
-                (State::Empty, _) => (Age::Since(group.changed_ms()), Vec::new()),
-                (State::Stable, Some("consumer")) => {
-                    let members = group.describe().members;
-                    let topics = members.iter().map(|one| subscribed_topics(&one.metadata));
-                    (Age::Commit, topics.flatten().collect())
-                }
-                _ => (Age::Never, Vec::new()),
+                (_, None) => (Age::Commit, BTreeSet::new()),
+                (State::Empty, _) => (Age::Since(group.changed_ms()), BTreeSet::new()),
+                (State::Stable, Some("consumer")) => (Age::Commit, read()),
+                _ => (Age::Never, BTreeSet::new()),
             },
         }
     }
 
     fn forget_empty_groups(&self) {
         for (id, hosted) in self.groups.all() {
-            let kept = self.committed.has_group(&id);
+            let kept = self.committed.has_group(&id) || !self.pending_offsets(&id).is_empty();
             let mut guard = hosted.lock();
             if kept || guard.gone || !guard.kind.is_empty() {
                 continue;

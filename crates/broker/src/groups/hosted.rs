@@ -63,6 +63,14 @@ impl Kind {
         }
     }
 
+    /// Whether a member reads the topic.
+    pub fn reads(&self, topic: &str) -> bool {
+        match self {
+            Self::Classic(group) => group.is_subscribed(topic),
+            Self::Consumer(group) => group.is_subscribed(topic),
+        }
+    }
+
     /// The deletion of everything that is written of the group.
     pub fn deletions(&self, id: &str) -> Vec<Record> {
         match self {

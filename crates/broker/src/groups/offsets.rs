@@ -1,6 +1,6 @@
 //! Committing, fetching and deleting a group's offsets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_base::Offset;
 use headwater_coord::consumer_groups::CommitRefusal as ConsumerCommitRefusal;
@@ -12,7 +12,6 @@ use crate::Broker;
 use crate::committed::{CommittedOffset, Place};
 use crate::error::BrokerError;
 use crate::groups::hosted::Kind;
-use crate::groups::subscribed_topics;
 
 /// One offset to be committed.
 #[derive(Clone, Debug)]
@@ -224,15 +223,14 @@ impl Broker {
         if id.is_empty() {
             return Err(BrokerError::InvalidGroupId);
         }
-        let subscribed = self.subscriptions(id)?;
-        let check = |place: &Place| {
-            let topic = self.catalog.current().topic(&place.0).cloned();
-            if subscribed.contains(&place.0) {
-                return Err(BrokerError::GroupSubscribed);
-            }
-            match topic.is_some_and(|topic| topic.partition(place.1).is_some()) {
-                true => Ok(()),
-                false => Err(BrokerError::UnknownTopicOrPartition),
+        let subscribed = self.subscriptions(id, places.iter().map(|place| &place.0))?;
+        let catalog = self.catalog.current();
+        let check = |(topic, index): &Place| {
+            let known = catalog.topic(topic).and_then(|topic| topic.partition(*index));
+            match (known, subscribed.contains(topic)) {
+                (None, _) => Err(BrokerError::UnknownTopicOrPartition),
+                (Some(_), true) => Err(BrokerError::GroupSubscribed),
+                (Some(_), false) => Ok(()),
             }
         };
         let checked: Vec<_> = places.iter().map(check).collect();
@@ -248,31 +246,27 @@ impl Broker {
         Ok(checked)
     }
 
-    /// Topics that the members of a group read.
-    fn subscriptions(&self, id: &str) -> Result<Vec<String>, BrokerError> {
+    /// Which of the topics the members of a group read.
+    fn subscriptions<'a>(
+        &self,
+        id: &str,
+        topics: impl Iterator<Item = &'a String>,
+    ) -> Result<BTreeSet<String>, BrokerError> {
         let Some(hosted) = self.groups.find(id) else {
             return match self.committed.has_group(id) {
-                true => Ok(Vec::new()),
+                true => Ok(BTreeSet::new()),
                 false => Err(BrokerError::GroupNotFound),
             };
         };
         let hosted = hosted.lock();
-        let description = match &hosted.kind {
-            Kind::Classic(group) => group.describe(),
-            Kind::Consumer(group) => {
-                let catalog = self.catalog.current();
-                let names = catalog.topics().map(|topic| topic.name.clone());
-                return Ok(names.filter(|name| group.is_subscribed(name)).collect());
-            }
-        };
-        match description.state {
-            State::Empty | State::Dead => Ok(Vec::new()),
-            _ if description.protocol_type == "consumer" => Ok(description
-                .members
-                .iter()
-                .flat_map(|member| subscribed_topics(&member.metadata))
-                .collect()),
-            _ => Err(BrokerError::NonEmptyGroup),
+        if let Kind::Classic(group) = &hosted.kind
+            && !matches!(group.state(), State::Empty | State::Dead)
+            && group.protocol_type() != Some("consumer")
+        {
+            return Err(BrokerError::NonEmptyGroup);
         }
+        let topics: BTreeSet<&String> = topics.collect();
+        let read = topics.into_iter().filter(|topic| hosted.kind.reads(topic));
+        Ok(read.cloned().collect())
     }
 }

@@ -15,23 +15,23 @@ use super::Groups;
 /// Most bytes that a compiled expression may take.
 const REGEX_BYTES_MAX: usize = 1024 * 1024;
 
-/// Whether the client that asks may see a topic.
+/// Whether the client that asks may see a topic; `None`: that is not known.
 pub(crate) trait MaySee {
-    fn may_see(&self, topic: &str) -> bool;
+    fn may_see(&self, topic: &str) -> Option<bool>;
 }
 
-/// Nobody asks: time has passed. No expression is resolved then.
+/// Nobody asks, or somebody who has no expression of its own. No expression is resolved then.
 pub(crate) struct Unasked;
 
 impl MaySee for Unasked {
-    fn may_see(&self, _topic: &str) -> bool {
-        true
+    fn may_see(&self, _topic: &str) -> Option<bool> {
+        None
     }
 }
 
 impl<F: Fn(&str) -> bool> MaySee for F {
-    fn may_see(&self, topic: &str) -> bool {
-        self(topic)
+    fn may_see(&self, topic: &str) -> Option<bool> {
+        Some(self(topic))
     }
 }
 
@@ -76,12 +76,14 @@ impl<M: MaySee> Topics for View<M> {
         Some(self.catalog.topic_by_id(id)?.name.clone())
     }
 
-    fn matching(&self, pattern: &str) -> Result<BTreeSet<String>, String> {
+    fn matching(&self, pattern: &str) -> Result<Option<BTreeSet<String>>, String> {
         let regex = whole(pattern)?;
         let names = self.catalog.topics().map(|topic| &topic.name);
-        Ok(names
-            .filter(|name| regex.is_match(name.as_bytes()) && self.asking.may_see(name))
-            .cloned()
+        let matching = names.filter(|name| regex.is_match(name.as_bytes()));
+        let seen = matching.map(|name| Some((name, self.asking.may_see(name)?)));
+        Ok(seen
+            .filter(|one| one.is_none_or(|(_, may)| may))
+            .map(|one| one.map(|(name, _)| name.clone()))
             .collect())
     }
 }

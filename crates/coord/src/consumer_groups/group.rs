@@ -220,6 +220,7 @@ impl ConsumerGroup {
             return Ok(false);
         }
         let mut resolved = BTreeMap::new();
+        let mut seen = Some(revision);
         let used: BTreeSet<&String> = self
             .members
             .values()
@@ -234,13 +235,18 @@ impl ConsumerGroup {
                         pattern: pattern.clone(),
                         why,
                     })?;
+            let names = names.unwrap_or_else(|| {
+                // To be looked at again by somebody who may.
+                seen = None;
+                self.resolved.get(pattern).cloned().unwrap_or_default()
+            });
             resolved.insert(pattern.clone(), names);
         }
         if resolved != self.resolved {
             self.changes.head = true;
             self.resolved = resolved;
         }
-        self.seen = Some(revision);
+        self.seen = seen;
         Ok(self.refresh_topics(context))
     }
 

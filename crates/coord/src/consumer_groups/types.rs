@@ -47,11 +47,12 @@ pub trait Topics {
     /// Id and number of partitions.
     fn by_name(&self, name: &str) -> Option<(TopicId, i32)>;
     fn name_of(&self, id: TopicId) -> Option<String>;
-    /// Names that the whole of the regular expression matches and that the asking member may see.
+    /// Names that the whole of the regular expression matches and that the asking member may see. `None`: nobody asks of whom
+    /// it is known what they may see, and what was found before stays.
     ///
     /// # Errors
     /// What is wrong with the expression.
-    fn matching(&self, pattern: &str) -> Result<BTreeSet<String>, String>;
+    fn matching(&self, pattern: &str) -> Result<Option<BTreeSet<String>>, String>;
 }
 
 /// The circumstances of a step.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::group::Group;
 use super::types::State;
+use crate::consumer_protocol::read_topics;
 
 /// A group as DescribeGroups shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,21 @@ pub struct MemberDescription {
 }
 
 impl Group {
+    /// Whether a member reads the topic, as far as can be told: consumers that have not agreed on a protocol yet, or whose
+    /// subscriptions cannot be read, may read anything (as in Kafka). Of others than consumers nothing is known.
+    pub fn is_subscribed(&self, topic: &str) -> bool {
+        if self.members.is_empty() || self.protocol_type.as_deref() != Some("consumer") {
+            return false;
+        }
+        let Some(protocol) = &self.protocol else {
+            return true;
+        };
+        self.members.values().any(|member| {
+            read_topics(&member.metadata(protocol))
+                .is_none_or(|topics| topics.iter().any(|name| name == topic))
+        })
+    }
+
     pub fn describe(&self) -> Description {
         let state = self.state();
         let protocol = match state {

@@ -86,9 +86,6 @@ impl Group {
         if by.generation < 0 && self.members.is_empty() {
             return Ok(());
         }
-        if self.members.is_empty() && by.generation >= 0 && by.member_id.is_empty() {
-            return Err(GroupError::IllegalGeneration);
-        }
         self.check_member(by, now_ms)?;
         match self.phase {
             Phase::Completing => Err(GroupError::RebalanceInProgress),

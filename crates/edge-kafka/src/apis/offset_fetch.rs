@@ -1,7 +1,9 @@
 //! OffsetFetch, v1-10.
 //!
-//! v2 takes null for all topics and adds a top-level error; v5 leader epochs; v6 is flexible; v7 stable offsets only (always so
-//! here); v8 asks for several groups (KIP-709); v9 members of the consumer protocol; v10 names topics by id.
+//! v2 takes null for all topics and adds a top-level error; v5 leader epochs; v6 is flexible; v7 stable offsets only (KIP-447:
+//! none for which a transaction is open); v8 asks for several groups (KIP-709); v9 members of the consumer protocol; v10 names topics by id.
+
+use std::collections::BTreeSet;
 
 use headwater_broker::{BrokerError, CommittedOffset, GroupOffsets, OffsetReader, TopicRef};
 use headwater_wire::messages::offset_fetch_request::{
@@ -34,7 +36,7 @@ impl Handle for OffsetFetchRequestData {
         if call.version >= BATCHED_FROM {
             let mut groups = Vec::with_capacity(self.groups.len());
             for group in self.groups {
-                groups.push(one_group(&call, group).await);
+                groups.push(one_group(&call, group, self.require_stable).await);
             }
             return OffsetFetchResponseData {
                 groups,
@@ -59,7 +61,7 @@ impl Handle for OffsetFetchRequestData {
         };
         let OffsetFetchResponseGroup {
             topics, error_code, ..
-        } = one_group(&call, group).await;
+        } = one_group(&call, group, self.require_stable).await;
         OffsetFetchResponseData {
             topics: topics.into_iter().map(older).collect(),
             error_code,
@@ -85,16 +87,25 @@ fn older(topic: OffsetFetchResponseTopics) -> OffsetFetchResponseTopic {
     }
 }
 
-async fn one_group(call: &Call, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+async fn one_group(
+    call: &Call,
+    group: OffsetFetchRequestGroup,
+    require_stable: bool,
+) -> OffsetFetchResponseGroup {
     let id = group.group_id.as_str();
+    // Asked first: an offset that is committed meanwhile is one that is told.
+    let unstable = match require_stable {
+        true => call.broker().pending_offsets(id),
+        false => BTreeSet::new(),
+    };
     match offsets_of(call, id, &group).await {
         Ok(offsets) => {
             let topics = match group.topics {
                 Some(topics) => topics
                     .into_iter()
-                    .map(|topic| asked(call, &offsets, topic))
+                    .map(|topic| asked(call, &offsets, &unstable, topic))
                     .collect(),
-                None => all(call, offsets),
+                None => all(call, offsets, &unstable),
             };
             OffsetFetchResponseGroup {
                 group_id: group.group_id,
@@ -158,6 +169,7 @@ fn refused(topics: Vec<OffsetFetchRequestTopics>, code: i16) -> Vec<OffsetFetchR
 fn asked(
     call: &Call,
     offsets: &GroupOffsets,
+    unstable: &BTreeSet<(String, i32)>,
     topic: OffsetFetchRequestTopics,
 ) -> OffsetFetchResponseTopics {
     let OffsetFetchRequestTopics {
@@ -179,7 +191,13 @@ fn asked(
             .map(|()| name)
     });
     let partition = |index| match &found {
-        Ok(name) => respond(index, offsets.get(&(name.clone(), index))),
+        Ok(name) => {
+            let place = (name.clone(), index);
+            match unstable.contains(&place) {
+                true => not_stable(index),
+                false => respond(index, offsets.get(&place)),
+            }
+        }
         Err(code) => OffsetFetchResponsePartitions {
             error_code: code.code(),
             ..respond(index, None)
@@ -194,10 +212,18 @@ fn asked(
     }
 }
 
-fn all(call: &Call, offsets: GroupOffsets) -> Vec<OffsetFetchResponseTopics> {
+fn all(
+    call: &Call,
+    offsets: GroupOffsets,
+    unstable: &BTreeSet<(String, i32)>,
+) -> Vec<OffsetFetchResponseTopics> {
     let catalog = call.broker().catalog();
     let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
     for ((name, index), committed) in offsets {
+        let answer = match unstable.contains(&(name.clone(), index)) {
+            true => not_stable(index),
+            false => respond(index, Some(&committed)),
+        };
         let Some(topic) = catalog.topic(&name) else {
             continue;
         };
@@ -212,10 +238,18 @@ fn all(call: &Call, offsets: GroupOffsets) -> Vec<OffsetFetchResponseTopics> {
             });
         }
         if let Some(last) = topics.last_mut() {
-            last.partitions.push(respond(index, Some(&committed)));
+            last.partitions.push(answer);
         }
     }
     topics
+}
+
+/// A transaction is open that will commit another offset.
+fn not_stable(index: i32) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        error_code: ErrorCode::UnstableOffsetCommit.code(),
+        ..respond(index, None)
+    }
 }
 
 fn respond(

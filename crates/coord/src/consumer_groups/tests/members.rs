@@ -147,12 +147,23 @@ fn topics_and_expressions_are_followed() {
     a.beat(&mut group, &world.at(1)).unwrap();
     assert_eq!((a.count(), a.epoch), (3, 2));
     assert!(group.is_subscribed("u1") && !group.is_subscribed("t"));
+    // Somebody comes by who may not be told what there is: what was found stays, and is looked at again by who may.
+    world.set("u2", 1);
+    world.blind = true;
+    a.beat(&mut group, &world.at(1)).unwrap();
+    assert_eq!((a.count(), a.epoch), (3, 2));
+    world.blind = false;
+    a.beat(&mut group, &world.at(1)).unwrap();
+    assert_eq!((a.count(), a.epoch), (4, 3));
+    world.set("u2", 0);
     world.set("u1", 5);
+    // What it gives up comes first.
     a.beat(&mut group, &world.at(2)).unwrap();
-    assert_eq!((a.count(), a.epoch), (5, 3));
+    a.beat(&mut group, &world.at(2)).unwrap();
+    assert_eq!((a.count(), a.epoch), (5, 4));
     world.set("u1", 0);
     a.beat(&mut group, &world.at(3)).unwrap();
-    assert_eq!((a.count(), group.epoch()), (0, 4));
+    assert_eq!((a.count(), group.epoch()), (0, 5));
     world.set("t", 2);
     let epoch = group.epoch();
     a.beat(&mut group, &world.at(4)).unwrap();

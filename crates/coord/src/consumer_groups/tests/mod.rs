@@ -11,15 +11,19 @@ use headwater_base::TopicId;
 
 use super::*;
 
-/// Topics by name; ids are the first letters' codes. A pattern is a prefix.
+/// Topics by name; ids are the names' letters. A pattern is a prefix.
 #[derive(Clone, Default)]
 pub(super) struct World {
     pub topics: BTreeMap<String, i32>,
     pub revision: u64,
+    /// It is not known what the asking member may see.
+    pub blind: bool,
 }
 
 pub(super) fn id(name: &str) -> TopicId {
-    TopicId([name.as_bytes()[0]; 16])
+    let mut bytes = [0; 16];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    TopicId(bytes)
 }
 
 impl World {
@@ -28,6 +32,7 @@ impl World {
         Self {
             topics: topics.collect(),
             revision: 1,
+            blind: false,
         }
     }
 
@@ -64,15 +69,16 @@ impl Topics for World {
         self.topics.keys().find(|name| id(name) == topic).cloned()
     }
 
-    fn matching(&self, pattern: &str) -> Result<BTreeSet<String>, String> {
+    fn matching(&self, pattern: &str) -> Result<Option<BTreeSet<String>>, String> {
         if pattern == "(" {
             return Err("missing )".into());
         }
+        if self.blind {
+            return Ok(None);
+        }
         let names = self.topics.keys();
-        Ok(names
-            .filter(|name| name.starts_with(pattern))
-            .cloned()
-            .collect())
+        let names = names.filter(|name| name.starts_with(pattern));
+        Ok(Some(names.cloned().collect()))
     }
 }
 

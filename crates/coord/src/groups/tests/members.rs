@@ -158,7 +158,7 @@ fn commits_are_checked() {
     );
     assert_eq!(
         story.group.check_commit(&by("a", 5), 0),
-        Err(GroupError::IllegalGeneration)
+        Err(GroupError::UnknownMemberId)
     );
     let to = story.join(join("", "a"));
     story.joined(to);
