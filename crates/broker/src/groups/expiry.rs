@@ -87,9 +87,16 @@ impl Broker {
         };
         let hosted = hosted.lock();
         let read = || {
-            let topics: BTreeSet<String> =
-                self.committed.group(id).into_keys().map(|place| place.0).collect();
-            topics.into_iter().filter(|topic| hosted.kind.reads(topic)).collect()
+            let topics: BTreeSet<String> = self
+                .committed
+                .group(id)
+                .into_keys()
+                .map(|place| place.0)
+                .collect();
+            topics
+                .into_iter()
+                .filter(|topic| hosted.kind.reads(topic))
+                .collect()
         };
         match &hosted.kind {
             Kind::Consumer(_) => (Age::Commit, read()),

@@ -226,7 +226,9 @@ impl Broker {
         let subscribed = self.subscriptions(id, places.iter().map(|place| &place.0))?;
         let catalog = self.catalog.current();
         let check = |(topic, index): &Place| {
-            let known = catalog.topic(topic).and_then(|topic| topic.partition(*index));
+            let known = catalog
+                .topic(topic)
+                .and_then(|topic| topic.partition(*index));
             match (known, subscribed.contains(topic)) {
                 (None, _) => Err(BrokerError::UnknownTopicOrPartition),
                 (Some(_), true) => Err(BrokerError::GroupSubscribed),

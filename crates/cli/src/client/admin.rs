@@ -416,7 +416,8 @@ impl Client {
             )
         };
         let group = response.groups.first().ok_or_else(missing)?;
-        if group.error_code == ErrorCode::GroupIdNotFound.code() || group.group_state.as_str() == DEAD
+        if group.error_code == ErrorCode::GroupIdNotFound.code()
+            || group.group_state.as_str() == DEAD
         {
             // It may be one of the consumer protocol, of which this call knows nothing.
             if let Some(group) = consumer_group(&coordinator, name).await {
@@ -491,7 +492,10 @@ async fn consumer_group(coordinator: &Arc<Connection>, name: &str) -> Option<Gro
         ..Default::default()
     };
     let response = coordinator.call(&request).await.ok()?;
-    let group = response.groups.first().filter(|group| group.error_code == 0)?;
+    let group = response
+        .groups
+        .first()
+        .filter(|group| group.error_code == 0)?;
     let member = |data: &m::consumer_group_describe_response::Member| GroupMember {
         id: text(&data.member_id),
         instance_id: data.instance_id.as_ref().map(text),

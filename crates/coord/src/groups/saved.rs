@@ -204,18 +204,20 @@ mod tests {
     fn member() -> impl Strategy<Value = SavedMember> {
         let texts = ("[a-z]{1,9}", prop::option::of("[a-z]{0,9}"), ".{0,9}");
         let bytes = prop::collection::vec(any::<u8>(), 0..20);
-        (texts, bytes.clone(), bytes, any::<i32>()).prop_map(|(texts, one, other, ms)| SavedMember {
-            member_id: texts.0,
-            instance_id: texts.1,
-            client_id: texts.2.clone(),
-            client_host: texts.2,
-            session_ms: ms,
-            rebalance_ms: ms,
-            protocols: vec![Protocol {
-                name: "range".into(),
-                metadata: one.into(),
-            }],
-            assignment: other.into(),
+        (texts, bytes.clone(), bytes, any::<i32>()).prop_map(|(texts, one, other, ms)| {
+            SavedMember {
+                member_id: texts.0,
+                instance_id: texts.1,
+                client_id: texts.2.clone(),
+                client_host: texts.2,
+                session_ms: ms,
+                rebalance_ms: ms,
+                protocols: vec![Protocol {
+                    name: "range".into(),
+                    metadata: one.into(),
+                }],
+                assignment: other.into(),
+            }
         })
     }
 
