@@ -77,6 +77,9 @@ struct Source {
 /// Answers from the tail cache up to here are not accounted for.
 const UNACCOUNTED_BYTES_MAX: usize = 64 * 1024;
 
+/// An answer from the disk may always be so long.
+const SHARE_BYTES_MIN: usize = 1024 * 1024;
+
 type Targets = Arc<[Result<Target, BrokerError>]>;
 
 impl Broker {
@@ -150,6 +153,7 @@ impl Broker {
             let partitions = read_targets(&self.source(), targets, max_bytes);
             return self.account_cached(partitions);
         }
+        let max_bytes = max_bytes.min(self.fair_share());
         let mut memory = self.reserve(targets, max_bytes).await;
         let (source, owned) = (self.source(), Arc::clone(targets));
         let read = self
@@ -196,6 +200,11 @@ impl Broker {
         FetchOut { partitions, memory }
     }
 
+    /// Most bytes that one answer may hold now: peers that take theirs slowly shall never have everything.
+    fn fair_share(&self) -> usize {
+        (self.fetch_budget.available_permits() / 4).max(SHARE_BYTES_MIN)
+    }
+
     /// Waits for room for what will be read from the disk.
     async fn reserve(&self, targets: &Targets, max_bytes: usize) -> Option<OwnedSemaphorePermit> {
         let wanted: u64 = targets
@@ -229,6 +238,12 @@ impl Broker {
                     .went_out(records, bytes);
             }
         }
+    }
+
+    /// The name of a topic.
+    pub fn topic_name(&self, id: TopicId) -> Option<String> {
+        let catalog = self.catalog.current();
+        catalog.topic_by_id(id).map(|topic| topic.name.clone())
     }
 
     /// Whether anybody can read this topic id.

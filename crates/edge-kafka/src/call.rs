@@ -9,12 +9,14 @@ use headwater_broker::Broker;
 use headwater_wire::{KafkaString, Request, Versions, WireError, decode_request, encode_response};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::fetch_sessions::FetchSessions;
 use crate::server::EdgeConfig;
 
 /// What all connections share.
 pub(crate) struct Node {
     pub broker: Arc<Broker>,
     pub config: EdgeConfig,
+    pub fetch_sessions: FetchSessions,
 }
 
 impl Node {

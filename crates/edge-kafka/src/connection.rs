@@ -8,7 +8,8 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -25,8 +26,14 @@ use crate::send::send_all;
 
 /// Requests of one connection that may wait for their answers.
 const IN_FLIGHT_MAX: usize = 128;
-/// Room made for each read.
+/// Room made for each read of a busy connection.
 const READ_BYTES: usize = 64 * 1024;
+/// Room made while nothing is expected: thousands of connections are idle.
+const IDLE_READ_BYTES: usize = 512;
+/// Silence after which a connection is idle.
+const IDLE_AFTER: Duration = Duration::from_secs(2);
+/// Answers are gathered for one write up to so many bytes.
+const GATHER_BYTES_MAX: usize = 256 * 1024;
 /// A longer frame is accounted for before it is read.
 const SMALL_FRAME_BYTES: usize = READ_BYTES;
 /// How long a peer may stay silent in the middle of a long frame.
@@ -72,7 +79,7 @@ pub(crate) struct Budget {
 /// A request that waits for its turn to be answered.
 struct Pending {
     later: Later,
-    _memory: Memory,
+    memory: Memory,
 }
 
 /// Accounts for a frame until it has been answered.
@@ -112,16 +119,19 @@ pub(crate) async fn run<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
 ) {
     let _counted = Counted::new();
     let (send, receive) = mpsc::channel(IN_FLIGHT_MAX);
+    let unanswered = Arc::new(AtomicUsize::new(0));
     let connection_budget = Arc::new(Semaphore::new(FRAME_BYTES_MAX.min(budget.bytes_max)));
     let inbox = Inbox {
         read,
         buffer: BytesMut::new(),
+        room: IDLE_READ_BYTES,
         budget,
         connection_budget,
+        unanswered: Arc::clone(&unanswered),
     };
     let client_host = Arc::from(peer.to_canonical().to_string());
     let reader = read_requests(inbox, node, client_host, send);
-    let writer = write_answers(write, receive);
+    let writer = write_answers(write, receive, unanswered);
     tokio::pin!(writer);
     let end = tokio::select! {
         biased;
@@ -149,7 +159,7 @@ async fn read_requests<R: AsyncRead + Unpin>(
     send: mpsc::Sender<Pending>,
 ) -> End {
     loop {
-        let (frame, memory) = match inbox.next_frame(&send).await {
+        let (frame, memory) = match inbox.next_frame().await {
             Ok(next) => next,
             Err(end) => return end,
         };
@@ -157,10 +167,11 @@ async fn read_requests<R: AsyncRead + Unpin>(
             Ok(later) => later,
             Err(error) => return End::Refused(error),
         };
+        inbox.unanswered.fetch_add(1, Ordering::Relaxed);
         if send
             .send(Pending {
                 later,
-                _memory: memory,
+                memory,
             })
             .await
             .is_err()
@@ -198,25 +209,77 @@ fn dispatch(mut frame: Bytes, node: &Arc<Node>, client_host: &Arc<str>) -> Resul
     Ok((api.begin)(call, frame)?)
 }
 
-async fn write_answers<W: AsyncWrite + Unpin>(mut write: W, mut receive: mpsc::Receiver<Pending>) {
-    while let Some(pending) = receive.recv().await {
-        let Pending { later, _memory } = pending;
-        match later.await {
-            Ok(Reply::Frame {
-                segments,
-                memory: _held,
-            }) => {
-                if send_all(&mut write, segments).await.is_err() {
-                    return;
+/// Answers in the order of the requests; those that are ready together go out in one write.
+async fn write_answers<W: AsyncWrite + Unpin>(
+    mut write: W,
+    mut receive: mpsc::Receiver<Pending>,
+    unanswered: Arc<AtomicUsize>,
+) {
+    let mut next = None;
+    loop {
+        let Some(mut pending) = (match next.take() {
+            Some(pending) => Some(pending),
+            None => receive.recv().await,
+        }) else {
+            return;
+        };
+        let mut out = Outbox::default();
+        let first = pending.later.as_mut().await;
+        out.add(first, pending.memory);
+        while !out.is_full() {
+            let Ok(mut pending) = receive.try_recv() else {
+                break;
+            };
+            match futures::poll!(pending.later.as_mut()) {
+                Poll::Ready(reply) => out.add(reply, pending.memory),
+                Poll::Pending => {
+                    next = Some(pending);
+                    break;
                 }
             }
+        }
+        if send_all(&mut write, out.segments).await.is_err() || out.close {
+            return;
+        }
+        unanswered.fetch_sub(out.answers, Ordering::Relaxed);
+    }
+}
+
+/// Answers for one write.
+#[derive(Default)]
+struct Outbox {
+    segments: Vec<Bytes>,
+    bytes: usize,
+    answers: usize,
+    /// Nothing may follow.
+    close: bool,
+    /// Accounts for requests and answers until they have been written.
+    held: Vec<(Memory, Option<OwnedSemaphorePermit>)>,
+}
+
+impl Outbox {
+    fn add(&mut self, reply: Result<Reply, WireError>, memory: Memory) {
+        self.answers += 1;
+        match reply {
+            Ok(Reply::Frame {
+                segments,
+                memory: answer,
+            }) => {
+                self.bytes += segments.iter().map(Bytes::len).sum::<usize>();
+                self.segments.extend(segments);
+                self.held.push((memory, answer));
+            }
             Ok(Reply::Nothing) => {}
-            Ok(Reply::Close) => return,
+            Ok(Reply::Close) => self.close = true,
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written");
-                return;
+                self.close = true;
             }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.close || self.bytes >= GATHER_BYTES_MAX
     }
 }
 
@@ -224,12 +287,16 @@ async fn write_answers<W: AsyncWrite + Unpin>(mut write: W, mut receive: mpsc::R
 struct Inbox<R> {
     read: R,
     buffer: BytesMut,
+    /// Room for the next read: grows while reads fill it.
+    room: usize,
     budget: Budget,
     connection_budget: Arc<Semaphore>,
+    /// Requests whose answers have not been written yet.
+    unanswered: Arc<AtomicUsize>,
 }
 
 impl<R: AsyncRead + Unpin> Inbox<R> {
-    async fn next_frame(&mut self, queue: &mpsc::Sender<Pending>) -> Result<(Bytes, Memory), End> {
+    async fn next_frame(&mut self) -> Result<(Bytes, Memory), End> {
         let mut memory = None;
         let mut deadline = None;
         loop {
@@ -249,7 +316,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 let seconds = (bytes / FRAME_BYTES_A_SECOND_MIN) as u64;
                 deadline = Some(Instant::now() + FRAME_SILENCE + Duration::from_secs(seconds));
             }
-            self.read_more(deadline, queue).await?;
+            self.read_more(deadline).await?;
         }
     }
 
@@ -273,20 +340,36 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     }
 
     /// Reads what is there. In a long frame the peer has until `deadline`, since memory is set aside for it.
-    async fn read_more(
-        &mut self,
-        deadline: Option<Instant>,
-        queue: &mpsc::Sender<Pending>,
-    ) -> Result<(), End> {
-        self.buffer
-            .reserve(frame::reserve_hint(&self.buffer, READ_BYTES));
-        let until = deadline.unwrap_or_else(|| Instant::now() + IDLE);
-        match tokio::time::timeout_at(until, self.read.read_buf(&mut self.buffer)).await {
-            Ok(Ok(0) | Err(_)) => Err(End::Gone),
-            Ok(Ok(_)) => Ok(()),
-            // Silence is fine while the peer waits for us.
-            Err(_) if deadline.is_none() && queue.capacity() < queue.max_capacity() => Ok(()),
-            Err(_) => Err(End::Gone),
+    async fn read_more(&mut self, deadline: Option<Instant>) -> Result<(), End> {
+        let silent_since = Instant::now();
+        loop {
+            let hint = frame::reserve_hint(&self.buffer, self.room);
+            self.buffer.reserve(hint);
+            let room = self.buffer.capacity() - self.buffer.len();
+            let idles = self.buffer.is_empty() && self.room > IDLE_READ_BYTES;
+            let until = match deadline {
+                Some(deadline) => deadline,
+                None if idles => silent_since + IDLE_AFTER,
+                None => silent_since + IDLE,
+            };
+            match tokio::time::timeout_at(until, self.read.read_buf(&mut self.buffer)).await {
+                Ok(Ok(0) | Err(_)) => return Err(End::Gone),
+                Ok(Ok(read)) => {
+                    if read == room {
+                        self.room = (self.room * 8).min(READ_BYTES);
+                    }
+                    return Ok(());
+                }
+                Err(_) if idles => {
+                    self.buffer = BytesMut::new();
+                    self.room = IDLE_READ_BYTES;
+                }
+                // Silence is fine while the peer waits for us, however long: a JoinGroup is held back until all have joined.
+                Err(_) if deadline.is_none() && self.unanswered.load(Ordering::Relaxed) > 0 => {
+                    return Ok(());
+                }
+                Err(_) => return Err(End::Gone),
+            }
         }
     }
 }

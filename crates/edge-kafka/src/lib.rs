@@ -13,6 +13,7 @@ mod call;
 mod codes;
 mod connection;
 mod features;
+mod fetch_sessions;
 mod registry;
 mod send;
 mod server;

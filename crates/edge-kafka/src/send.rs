@@ -9,7 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 /// Segments handed to the kernel at a time.
-const SLICES_MAX: usize = 64;
+const SLICES_MAX: usize = 256;
 
 /// How long a peer may take nothing of an answer, whose memory is set aside until it has it.
 const SILENCE: Duration = Duration::from_secs(60);

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::call::Node;
 use crate::connection::{self, Budget};
+use crate::fetch_sessions::FetchSessions;
 
 /// How the node presents itself, and its bounds.
 #[derive(Clone, Debug)]
@@ -60,7 +61,11 @@ impl Edge {
             bytes_max: config.request_bytes_max,
         };
         Self {
-            node: Arc::new(Node { broker, config }),
+            node: Arc::new(Node {
+                broker,
+                config,
+                fetch_sessions: FetchSessions::default(),
+            }),
             budget,
         }
     }
@@ -76,6 +81,15 @@ impl Edge {
     }
 }
 
+/// Every connection and every file of the log takes a descriptor; the limit that shells give is far below what the system allows.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it is not allowed, the limit stays, and accepting fails with a message when it is reached.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 /// Serves the Kafka protocol until `shutdown` resolves, then lets connections finish what was begun.
 pub async fn serve(
     listener: TcpListener,
@@ -84,6 +98,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let connections_max = config.connections_max;
+    raise_descriptor_limit();
+    let mut refused: u64 = 0;
     let edge = Edge::new(broker, config);
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -97,7 +113,11 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok(_) if connections.len() >= connections_max => {
-                tracing::warn!(connections_max, "too many connections")
+                // Dropped, which closes it; whoever tries in a loop shall not fill the log.
+                refused += 1;
+                if refused.is_power_of_two() {
+                    tracing::warn!(connections_max, refused, "too many connections");
+                }
             }
             Ok((stream, peer)) => {
                 // Without it small answers wait for the peer's delayed acks.
