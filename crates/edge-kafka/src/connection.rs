@@ -168,14 +168,7 @@ async fn read_requests<R: AsyncRead + Unpin>(
             Err(error) => return End::Refused(error),
         };
         inbox.unanswered.fetch_add(1, Ordering::Relaxed);
-        if send
-            .send(Pending {
-                later,
-                memory,
-            })
-            .await
-            .is_err()
-        {
+        if send.send(Pending { later, memory }).await.is_err() {
             return End::Gone;
         }
     }

@@ -278,10 +278,7 @@ impl Inner {
         }
         session.epoch = after(session.epoch);
         request.items.into_iter().for_each(|item| session.set(item));
-        request
-            .forgotten
-            .iter()
-            .for_each(|key| session.forget(key));
+        request.forgotten.iter().for_each(|key| session.forget(key));
         slot.used_ms = now_ms;
         let (before, now) = (slot.partitions, session.queue.len());
         slot.partitions = now;

@@ -100,7 +100,10 @@ fn only_news_is_told_and_who_gave_records_goes_to_the_back() {
     assert!(tell(data(2, -1, 3), false));
     assert!(tell(data(2, -1, 3), false), "errors are told again");
     assert!(tell(data(2, 0, 0), false), "and that they are gone");
-    let next = sessions.open(request(7, 1, Vec::new()), 0, || 8).ok().unwrap();
+    let next = sessions
+        .open(request(7, 1, Vec::new()), 0, || 8)
+        .ok()
+        .unwrap();
     assert_eq!(partitions(&next), [1, 2, 0]);
 }
 
