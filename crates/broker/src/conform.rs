@@ -2,14 +2,19 @@
 //!
 //! Pure. Every record is walked once, so that no reader, of ours or of a client, trips over what is stored.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use headwater_meta::configs::{FinalCompression, TopicSettings};
 use headwater_record::{
-    BatchError, BatchHeader, Codec, Level, Walked, recompress, validate, walk_records,
+    BatchError, BatchHeader, Codec, Level, RecordRef, Walked, recompress, records, validate, walk_records,
     with_log_append_time, with_max_timestamp,
 };
 
 use crate::error::BrokerError;
+
+/// Most bad records of a batch that are told one by one.
+const BAD_RECORDS_MAX: usize = 1_000;
 
 /// A batch as it will be stored, but for its place.
 #[derive(Debug)]
@@ -34,9 +39,7 @@ pub(crate) fn conform(
     check_size(settings, &batch)?;
     let walked = walk_records(&batch)?;
     if settings.compacted && walked.without_key.is_some() {
-        return Err(BrokerError::InvalidRecord(
-            "a compacted topic takes no record without a key".into(),
-        ));
+        return Err(keyless(&batch)?);
     }
     let stamp = settings.log_append_time.then_some(now_ms);
     let batch = match stamp {
@@ -56,7 +59,13 @@ pub(crate) fn conform(
 }
 
 fn check_header(batch: &Bytes) -> Result<BatchHeader, BrokerError> {
-    if let Ok(first) = BatchHeader::parse(batch)
+    let refuse = |why: &str| Err(BrokerError::InvalidRecord(why.to_owned()));
+    let first = BatchHeader::parse(batch);
+    if let Err(error) = &first {
+        // Of an older format, or not a whole batch: to Kafka that is no batch at all.
+        return Err(BrokerError::NotABatch(error.to_string()));
+    }
+    if let Ok(first) = first
         && first.bytes < batch.len()
         && BatchHeader::parse(&batch[first.bytes..]).is_ok()
     {
@@ -64,7 +73,9 @@ fn check_header(batch: &Bytes) -> Result<BatchHeader, BrokerError> {
         return Err(BatchError::Invalid(text).into());
     }
     let header = validate(batch)?;
-    let refuse = |why: &str| Err(BrokerError::InvalidRecord(why.to_owned()));
+    if header.base_offset != 0 {
+        return refuse("the base offset of a batch of a client is 0");
+    }
     if header.is_control() {
         return refuse("clients may not write control batches");
     }
@@ -97,13 +108,56 @@ fn with_true_times(
     let newest = now_ms.saturating_add(settings.timestamp_after_max_ms);
     for timestamp in [walked.min_timestamp, walked.max_timestamp] {
         if timestamp != -1 && !(oldest..=newest).contains(&timestamp) {
-            return Err(BrokerError::InvalidTimestamp(timestamp));
+            return Err(untimely(&batch, oldest..=newest)?);
         }
     }
     match walked.max_timestamp == header.max_timestamp {
         true => Ok(batch),
         false => Ok(with_max_timestamp(batch, walked.max_timestamp)),
     }
+}
+
+fn keyless(batch: &Bytes) -> Result<BrokerError, BrokerError> {
+    let records = bad_records(batch, |record| {
+        let why = "a compacted topic takes no record without a key";
+        record.key.is_none().then(|| why.to_owned())
+    })?;
+    Ok(BrokerError::BadRecords {
+        untimely: false,
+        records,
+    })
+}
+
+fn untimely(batch: &Bytes, range: RangeInclusive<i64>) -> Result<BrokerError, BrokerError> {
+    let records = bad_records(batch, |record| {
+        let timestamp = record.timestamp;
+        let fits = timestamp == -1 || range.contains(&timestamp);
+        (!fits).then(|| format!("timestamp {timestamp} is out of the range that the topic allows"))
+    })?;
+    Ok(BrokerError::BadRecords {
+        untimely: true,
+        records,
+    })
+}
+
+/// Position and fault of the first bad records of a batch that was refused.
+fn bad_records(
+    batch: &Bytes,
+    fault: impl Fn(&RecordRef<'_>) -> Option<String>,
+) -> Result<Vec<(i32, String)>, BrokerError> {
+    let mut walk = records(batch)?;
+    let mut bad = Vec::new();
+    let mut index = 0;
+    while let Some(record) = walk.next_ref() {
+        if let Some(why) = fault(&record?) {
+            bad.push((index, why));
+            if bad.len() == BAD_RECORDS_MAX {
+                break;
+            }
+        }
+        index += 1;
+    }
+    Ok(bad)
 }
 
 /// The codec a topic insists on.

@@ -25,10 +25,20 @@ pub enum BrokerError {
     /// Records that are no acceptable batch.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// Bytes that do not even begin as a batch of today's format.
+    #[error("{0}")]
+    NotABatch(String),
     #[error("{0}")]
     InvalidRecord(String),
     #[error("a batch of {bytes} bytes is larger than max.message.bytes = {max_bytes}")]
     BatchTooLarge { bytes: usize, max_bytes: usize },
+    /// Records that the topic does not take, by their position in the batch.
+    #[error("One or more records have been rejected due to {} record errors in total, the first: {:?}", records.len(), records.first())]
+    BadRecords {
+        /// Because of their timestamps.
+        untimely: bool,
+        records: Vec<(i32, String)>,
+    },
     #[error("timestamp {0} is out of the range that the topic allows")]
     InvalidTimestamp(i64),
     /// A batch that is not part of a transaction that its producer has open.

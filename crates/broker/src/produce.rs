@@ -85,7 +85,7 @@ impl Broker {
         }
         let batch = records.filter(|bytes| !bytes.is_empty());
         let batch = batch.ok_or_else(|| {
-            BrokerError::InvalidRecord("a produce request without a batch".into())
+            BrokerError::NotABatch("a produce request without a batch".into())
         })?;
         let now_ms = self.clock.now_ms();
         let Conformed {

@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use headwater_broker::{BrokerError, FoundOffset, LEADER_EPOCH, OffsetSpec, TopicRef};
+use headwater_broker::{
+    BrokerError, FoundOffset, LEADER_EPOCH, OffsetSpec, Operation, TopicRef,
+};
 use headwater_wire::messages::list_offsets_request::ListOffsetsPartition;
 use headwater_wire::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
@@ -14,6 +16,7 @@ use headwater_wire::messages::list_offsets_response::{
 use headwater_wire::messages::{ListOffsetsRequestData, ListOffsetsResponseData};
 use headwater_wire::{ErrorCode, Versions};
 
+use crate::authorize::Resource;
 use crate::call::{Call, Handle, plain};
 use crate::codes::{Code, code_of};
 
@@ -32,10 +35,12 @@ impl Handle for ListOffsetsRequestData {
         let mut topics = Vec::with_capacity(self.topics.len());
         for topic in self.topics {
             let target = TopicRef::Name(plain(&topic.name));
+            let allowed = call.may(Operation::Describe, Resource::Topic(topic.name.as_str()));
             let asked = by_index(topic.partitions);
             let mut partitions = Vec::with_capacity(asked.len());
             for (index, partition) in asked {
                 let outcome = match partition {
+                    _ if !allowed => Err(Refusal::Forbidden),
                     Some(partition) => find(&call, &target, &partition, committed).await,
                     None => Err(Refusal::Twice),
                 };
@@ -57,6 +62,7 @@ impl Handle for ListOffsetsRequestData {
 /// Why there is no answer for a partition.
 enum Refusal {
     Broker(BrokerError),
+    Forbidden,
     /// A time with a meaning that this version has not got.
     Version,
     /// The partition stands twice in the request.
@@ -67,6 +73,7 @@ impl Code for Refusal {
     fn error(&self) -> ErrorCode {
         match self {
             Self::Broker(error) => error.error(),
+            Self::Forbidden => ErrorCode::TopicAuthorizationFailed,
             Self::Version => ErrorCode::UnsupportedVersion,
             Self::Twice => ErrorCode::InvalidRequest,
         }

@@ -2,7 +2,7 @@
 //!
 //! v3 adds the replica id; v4 is flexible. There is one epoch, which ends where the partition ends.
 
-use headwater_broker::{BrokerError, LEADER_EPOCH, OffsetSpec, TopicRef};
+use headwater_broker::{BrokerError, LEADER_EPOCH, OffsetSpec, Operation, TopicRef};
 use headwater_wire::Versions;
 use headwater_wire::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use headwater_wire::messages::offset_for_leader_epoch_response::{
@@ -10,8 +10,9 @@ use headwater_wire::messages::offset_for_leader_epoch_response::{
 };
 use headwater_wire::messages::{OffsetForLeaderEpochRequestData, OffsetForLeaderEpochResponseData};
 
+use crate::authorize::Resource;
 use crate::call::{Call, Handle, plain};
-use crate::codes::code_of;
+use crate::codes::Code;
 
 impl Handle for OffsetForLeaderEpochRequestData {
     const VERSIONS: Versions = Versions::new(2, 4);
@@ -20,11 +21,20 @@ impl Handle for OffsetForLeaderEpochRequestData {
         let mut topics = Vec::with_capacity(self.topics.len());
         for topic in self.topics {
             let target = TopicRef::Name(plain(&topic.topic));
+            let named = Resource::Topic(topic.topic.as_str());
+            let allowed = call.may(Operation::ClusterAction, Resource::Cluster)
+                || call.may(Operation::Describe, named);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in &topic.partitions {
-                let outcome = end_of(&call, &target, partition).await;
-                let (leader_epoch, end_offset) = outcome.as_ref().map_or((-1, -1), |end| *end);
-                let (error_code, partition) = (code_of(&outcome), partition.partition);
+                let outcome = match allowed {
+                    true => end_of(&call, &target, partition)
+                        .await
+                        .map_err(|error| error.error()),
+                    false => Err(named.refusal()),
+                };
+                let (leader_epoch, end_offset) = *outcome.as_ref().unwrap_or(&(-1, -1));
+                let error_code = outcome.err().map_or(0, |error| error.code());
+                let partition = partition.partition;
                 partitions.push(EpochEndOffset {
                     error_code,
                     partition,
