@@ -6,8 +6,9 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use headwater_meta::configs::{FinalCompression, TopicSettings};
+use headwater_record::header::LENGTH_PREFIX_BYTES;
 use headwater_record::{
-    BatchError, BatchHeader, Codec, Level, RecordRef, Walked, recompress, records, validate, walk_records,
+    BatchHeader, Codec, HEADER_BYTES, Level, RecordRef, Walked, recompress, records, validate, walk_records,
     with_log_append_time, with_max_timestamp,
 };
 
@@ -58,19 +59,28 @@ pub(crate) fn conform(
     })
 }
 
+/// To Kafka, messages of older formats and what is cut off are no batch at all, while a broken one is a broken one.
+fn is_no_batch(batch: &Bytes) -> bool {
+    let Some(head) = batch.first_chunk::<HEADER_BYTES>() else {
+        return true;
+    };
+    let length = i32::from_be_bytes([head[8], head[9], head[10], head[11]]);
+    let cut = usize::try_from(length).is_ok_and(|length| LENGTH_PREFIX_BYTES + length > batch.len());
+    cut || matches!(head[16], 0 | 1)
+}
+
 fn check_header(batch: &Bytes) -> Result<BatchHeader, BrokerError> {
     let refuse = |why: &str| Err(BrokerError::InvalidRecord(why.to_owned()));
-    let first = BatchHeader::parse(batch);
-    if let Err(error) = &first {
-        // Of an older format, or not a whole batch: to Kafka that is no batch at all.
-        return Err(BrokerError::NotABatch(error.to_string()));
+    if is_no_batch(batch) {
+        let text = "a produce request holds whole batches of format 2";
+        return Err(BrokerError::NotABatch(text.into()));
     }
-    if let Ok(first) = first
+    if let Ok(first) = BatchHeader::parse(batch)
         && first.bytes < batch.len()
         && BatchHeader::parse(&batch[first.bytes..]).is_ok()
     {
         let text = "a partition of a produce request holds one batch, not several";
-        return Err(BatchError::Invalid(text).into());
+        return Err(BrokerError::NotABatch(text.into()));
     }
     let header = validate(batch)?;
     if header.base_offset != 0 {

@@ -42,15 +42,12 @@ fn check_fields(header: &BatchHeader) -> Result<(), BatchError> {
             "offset deltas do not match the record count",
         ));
     }
-    if header.producer_id >= 0
-        && (header.producer_epoch < 0 || (header.base_sequence < 0 && !header.is_control()))
-    {
-        return Err(BatchError::Invalid(
-            "a producer id without epoch or sequence",
-        ));
+    // Negative epochs and times are as good as others to Kafka.
+    if header.producer_id >= 0 && header.base_sequence < 0 && !header.is_control() {
+        return Err(BatchError::Invalid("a producer id without a sequence"));
     }
-    if header.producer_id < -1 || header.max_timestamp < -1 {
-        return Err(BatchError::Invalid("negative producer id or timestamp"));
+    if header.producer_id < -1 {
+        return Err(BatchError::Invalid("negative producer id"));
     }
     Ok(())
 }

@@ -148,6 +148,6 @@ fn several_batches_at_once_are_refused() {
     let refused = conform(&settings(&[]), two.into(), NOW);
     assert!(matches!(
         refused,
-        Err(BrokerError::Batch(BatchError::Invalid(_)))
+        Err(BrokerError::NotABatch(_))
     ));
 }

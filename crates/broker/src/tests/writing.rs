@@ -116,7 +116,7 @@ async fn what_is_no_acceptable_batch_is_refused_and_leaves_no_trace() {
     let two = [batch(&[1]), batch(&[2])].concat();
     assert!(matches!(
         bench.put("t", two.into()).await,
-        Err(BrokerError::Batch(BatchError::Invalid(_)))
+        Err(BrokerError::NotABatch(_))
     ));
     assert!(matches!(
         bench.put("t", batch(&[1; 100])).await,

@@ -63,6 +63,9 @@ impl Broker {
         &self,
         request: TxnOffsets,
     ) -> Result<Vec<Result<(), BrokerError>>, OffsetsRefused> {
+        if request.transactional_id.is_empty() {
+            return Err(TxnError::InvalidRequest.into());
+        }
         self.admit_group(&self.txns.lock(), &request)?;
         let mode = CommitMode {
             transactional: true,
