@@ -58,6 +58,13 @@ impl Bench {
             .unwrap()
     }
 
+    pub async fn set(&self, topic: &str, key: &str, value: &str) {
+        let target = ConfigTarget::Topic(topic.into());
+        let ops = [(key.to_owned(), ConfigOp::Set(value.into()))];
+        let altered = self.broker.alter_configs(&target, &ops, false);
+        altered.await.unwrap();
+    }
+
     pub async fn put(&self, topic: &str, batch: Bytes) -> Result<Appended, BrokerError> {
         self.broker
             .produce(&named(topic), 0, Some(batch))?

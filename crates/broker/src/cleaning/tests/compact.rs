@@ -178,11 +178,7 @@ async fn a_policy_changed_live_is_followed_and_keyless_records_go() {
         bench.put("t", keyed(old, &[("a", Some(n))])).await.unwrap();
     }
     assert_eq!(bench.broker.clean_now(now()).await.compactions, 0);
-    let set = |configs: &mut std::collections::BTreeMap<String, String>| {
-        configs.insert("cleanup.policy".into(), "compact,delete".into());
-        Ok(())
-    };
-    bench.broker.configure_topic("t", false, set).await.unwrap();
+    bench.set("t", "cleanup.policy", "compact,delete").await;
     assert_eq!(bench.broker.clean_now(now()).await.compactions, 1);
     let left = shown(&all(&bench, "t").await);
     assert_eq!(left.iter().map(|one| one.0).collect::<Vec<_>>(), [2, 3]);

@@ -85,14 +85,8 @@ async fn a_changed_retention_counts_at_once_and_compacted_topics_are_not_cut() {
     };
     bench.broker.clean_now(now()).await;
     assert_eq!((start(&t), start(&c)), (0, 0));
-    let set = |name: &'static str, key: &'static str, value: &'static str| {
-        bench.broker.configure_topic(name, false, move |configs| {
-            configs.insert(key.into(), value.into());
-            Ok(())
-        })
-    };
-    set("t", "retention.ms", "1000").await.unwrap();
-    set("c", "cleanup.policy", "compact,delete").await.unwrap();
+    bench.set("t", "retention.ms", "1000").await;
+    bench.set("c", "cleanup.policy", "compact,delete").await;
     bench.broker.clean_now(now()).await;
     assert_eq!((start(&t), start(&c)), (1, 1));
 }
@@ -127,15 +121,7 @@ async fn the_nodes_own_topics_are_cut_only_when_somebody_says_so() {
     bench.broker.clean_now(now()).await;
     let starts = || ids.iter().map(|id| bench.broker.partition_state(*id).start);
     assert_eq!(starts().collect::<Vec<_>>(), [0, 0]);
-    let set = |configs: &mut std::collections::BTreeMap<String, String>| {
-        configs.insert("retention.ms".into(), "1000".into());
-        Ok(())
-    };
-    bench
-        .broker
-        .configure_topic("headwater-dead-letters", false, set)
-        .await
-        .unwrap();
+    bench.set("headwater-dead-letters", "retention.ms", "1000").await;
     bench.broker.clean_now(now()).await;
     assert_eq!(starts().collect::<Vec<_>>(), [0, 1]);
 }
