@@ -8,8 +8,8 @@ use bytes::Bytes;
 use headwater_meta::configs::{FinalCompression, TopicSettings};
 use headwater_record::header::LENGTH_PREFIX_BYTES;
 use headwater_record::{
-    BatchHeader, Codec, HEADER_BYTES, Level, RecordRef, Walked, recompress, records, validate, walk_records,
-    with_log_append_time, with_max_timestamp,
+    BatchHeader, Codec, HEADER_BYTES, Level, RecordRef, Walked, recompress, records, validate,
+    walk_records, with_log_append_time, with_max_timestamp,
 };
 
 use crate::error::BrokerError;
@@ -65,7 +65,8 @@ fn is_no_batch(batch: &Bytes) -> bool {
         return true;
     };
     let length = i32::from_be_bytes([head[8], head[9], head[10], head[11]]);
-    let cut = usize::try_from(length).is_ok_and(|length| LENGTH_PREFIX_BYTES + length > batch.len());
+    let cut =
+        usize::try_from(length).is_ok_and(|length| LENGTH_PREFIX_BYTES + length > batch.len());
     cut || matches!(head[16], 0 | 1)
 }
 

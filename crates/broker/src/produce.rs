@@ -84,9 +84,8 @@ impl Broker {
             return Err(BrokerError::InternalTopic(topic.name.clone()));
         }
         let batch = records.filter(|bytes| !bytes.is_empty());
-        let batch = batch.ok_or_else(|| {
-            BrokerError::NotABatch("a produce request without a batch".into())
-        })?;
+        let batch = batch
+            .ok_or_else(|| BrokerError::NotABatch("a produce request without a batch".into()))?;
         let now_ms = self.clock.now_ms();
         let Conformed {
             header,

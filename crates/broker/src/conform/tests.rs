@@ -146,8 +146,5 @@ fn times_are_checked_record_by_record() {
 fn several_batches_at_once_are_refused() {
     let two = [batch(Codec::None, &[NOW]), batch(Codec::None, &[NOW])].concat();
     let refused = conform(&settings(&[]), two.into(), NOW);
-    assert!(matches!(
-        refused,
-        Err(BrokerError::NotABatch(_))
-    ));
+    assert!(matches!(refused, Err(BrokerError::NotABatch(_))));
 }

@@ -140,7 +140,10 @@ async fn what_is_no_acceptable_batch_is_refused_and_leaves_no_trace() {
     keyless.push(1, None, Some(b"v"));
     assert!(matches!(
         bench.put("keyed", keyless.build()).await,
-        Err(BrokerError::BadRecords { untimely: false, .. })
+        Err(BrokerError::BadRecords {
+            untimely: false,
+            ..
+        })
     ));
     assert!(matches!(
         bench.put("t", Bytes::new()).await,

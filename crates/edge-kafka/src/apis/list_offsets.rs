@@ -6,9 +6,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use headwater_broker::{
-    BrokerError, FoundOffset, LEADER_EPOCH, OffsetSpec, Operation, TopicRef,
-};
+use headwater_broker::{BrokerError, FoundOffset, LEADER_EPOCH, OffsetSpec, Operation, TopicRef};
 use headwater_wire::messages::list_offsets_request::ListOffsetsPartition;
 use headwater_wire::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,

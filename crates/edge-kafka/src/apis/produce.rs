@@ -85,9 +85,8 @@ fn forbidden(call: &Call, request: &ProduceRequestData) -> Option<ErrorCode> {
         .iter()
         .flat_map(|topic| &topic.partition_data);
     let batches = partitions.filter_map(|one| one.records.as_ref());
-    let transactional = |batch: &Bytes| {
-        BatchHeader::parse(batch).is_ok_and(|header| header.is_transactional())
-    };
+    let transactional =
+        |batch: &Bytes| BatchHeader::parse(batch).is_ok_and(|header| header.is_transactional());
     if !batches.into_iter().any(transactional) {
         return None;
     }
@@ -110,7 +109,10 @@ fn submit(call: &Call, writer: Option<Writer<'_>>, topic: TopicProduceData) -> B
         TopicRef::Name(name) => call.check(Operation::Write, Resource::Topic(name)).err(),
         TopicRef::Id(_) => {
             let known = call.broker().find_topic(&target).ok();
-            known.and_then(|topic| call.check(Operation::Write, Resource::Topic(&topic.name)).err())
+            known.and_then(|topic| {
+                call.check(Operation::Write, Resource::Topic(&topic.name))
+                    .err()
+            })
         }
     };
     let one = |partition: headwater_wire::messages::produce_request::PartitionProduceData| {

@@ -121,7 +121,9 @@ async fn the_nodes_own_topics_are_cut_only_when_somebody_says_so() {
     bench.broker.clean_now(now()).await;
     let starts = || ids.iter().map(|id| bench.broker.partition_state(*id).start);
     assert_eq!(starts().collect::<Vec<_>>(), [0, 0]);
-    bench.set("headwater-dead-letters", "retention.ms", "1000").await;
+    bench
+        .set("headwater-dead-letters", "retention.ms", "1000")
+        .await;
     bench.broker.clean_now(now()).await;
     assert_eq!(starts().collect::<Vec<_>>(), [0, 1]);
 }
