@@ -71,9 +71,6 @@ pub enum ConfigOp {
     Subtract(String),
 }
 
-/// What Kafka sets for all nodes when it makes a cluster (KIP-966).
-const NEW_CLUSTER: &[(&str, &str)] = &[("min.insync.replicas", "1")];
-
 /// Names that hold secrets, or might: never told.
 const SENSITIVE: &[&str] = &["allow.everyone.if.no.acl.found", "super.users"];
 
@@ -154,11 +151,7 @@ impl Broker {
     /// What is set on all nodes.
     pub fn cluster_configs(&self) -> Vec<ConfigEntry> {
         let catalog = self.catalog.current();
-        let mut set = catalog.scope(&Scope::Cluster).cloned().unwrap_or_default();
-        for (name, value) in NEW_CLUSTER {
-            set.entry((*name).to_owned())
-                .or_insert_with(|| (*value).to_owned());
-        }
+        let set = catalog.scope(&Scope::Cluster);
         let entry = |(name, value): (&String, &String)| {
             let Some(def) = scopes::find_node_config(name) else {
                 return unknown_entry(name, ConfigSource::Cluster);
@@ -179,7 +172,7 @@ impl Broker {
                 synonyms: vec![synonym],
             }
         };
-        set.iter().map(entry).collect()
+        set.into_iter().flatten().map(entry).collect()
     }
 
     /// All configs of a group, whether or not there is such a group.
@@ -311,16 +304,9 @@ impl Broker {
         };
         let catalog = self.catalog.current();
         let set = |scope: &Scope| catalog.scope(scope)?.get(name).cloned();
-        let new_cluster = || {
-            let found = NEW_CLUSTER.iter().find(|(one, _)| *one == name);
-            found.map(|(_, value)| (*value).to_owned())
-        };
         let values = [
             (set(&self.node_scope()), ConfigSource::Node),
-            (
-                set(&Scope::Cluster).or_else(new_cluster),
-                ConfigSource::Cluster,
-            ),
+            (set(&Scope::Cluster), ConfigSource::Cluster),
             (started.get(name).cloned(), ConfigSource::Static),
             (def.default.map(str::to_owned), ConfigSource::Default),
         ];

@@ -1,6 +1,7 @@
 //! The broker on a memory log of four shards: what clients rely on, and what a restart keeps.
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod groups;
 mod reading;
 mod restart;

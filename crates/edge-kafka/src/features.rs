@@ -21,7 +21,8 @@ pub(crate) const METADATA_VERSION_SAFE_MIN: i16 = 25;
 const MIN_ZERO_FROM: i16 = 4;
 
 const FEATURES: &[Feature] = &[
-    feature("eligible.leader.replicas.version", 0, 1, 1),
+    // Kafka has it on, where it is about leaders among several nodes.
+    feature("eligible.leader.replicas.version", 0, 1, 0),
     feature("group.version", 0, 1, 1),
     feature("kraft.version", 0, 1, 0),
     // 3.3-IV3 to 4.1-IV1.

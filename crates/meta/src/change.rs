@@ -56,6 +56,7 @@ pub enum Change {
     /// All quotas of an entity.
     QuotasSet {
         entity: QuotaEntity,
+        #[serde(with = "crate::quotas::as_text")]
         values: QuotaValues,
     },
     /// A feature's level as somebody has set it (KIP-584).

@@ -126,6 +126,28 @@ impl Quotas {
     }
 }
 
+/// Fractions inside a tagged enum cannot be read back as numbers of arbitrary precision, so that they are written as text.
+pub(crate) mod as_text {
+    use std::collections::BTreeMap;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::QuotaValues;
+
+    pub fn serialize<S: Serializer>(values: &QuotaValues, out: S) -> Result<S::Ok, S::Error> {
+        let texts = values.iter().map(|(key, value)| (key, value.to_string()));
+        texts.collect::<BTreeMap<_, _>>().serialize(out)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<QuotaValues, D::Error> {
+        let texts = BTreeMap::<String, String>::deserialize(input)?;
+        let value =
+            |(key, text): (String, String)| Ok((key, text.parse().map_err(D::Error::custom)?));
+        texts.into_iter().map(value).collect()
+    }
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Int,

@@ -1,6 +1,7 @@
 //! DescribeTopicPartitions, v0 (KIP-966): topics in the order of their names, cut off with a cursor after so many partitions.
 
-use headwater_broker::{LEADER_EPOCH, Topic};
+use headwater_broker::{LEADER_EPOCH, Topic, check_topic_name};
+use headwater_wire::messages::describe_topic_partitions_request::Cursor as AskedCursor;
 use headwater_wire::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
@@ -9,6 +10,7 @@ use headwater_wire::messages::{
 };
 use headwater_wire::{ErrorCode, Versions, ids};
 
+use crate::apis::shared::OPERATIONS_UNASKED;
 use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, plain, text};
 
@@ -30,6 +32,15 @@ impl Handle for DescribeTopicPartitionsRequestData {
                 .collect(),
             false => self.topics.iter().map(|topic| plain(&topic.name)).collect(),
         };
+        if let Some(cursor) = &self.cursor
+            && !is_valid(cursor, all, &names)
+        {
+            let refuse = |name| refuse(name, ErrorCode::InvalidRequest, OPERATIONS_UNASKED);
+            return DescribeTopicPartitionsResponseData {
+                topics: names.into_iter().map(refuse).collect(),
+                ..Default::default()
+            };
+        }
         names.sort_unstable();
         names.dedup();
         let (first, mut from) = match &self.cursor {
@@ -55,8 +66,11 @@ impl Handle for DescribeTopicPartitionsRequestData {
             }
             let Some(topic) = catalog.topic(&name) else {
                 let operations = call.operations(Resource::Topic(&name));
-                out.topics
-                    .push(refuse(name, ErrorCode::UnknownTopicOrPartition, operations));
+                let error = match check_topic_name(&name) {
+                    Ok(()) => ErrorCode::UnknownTopicOrPartition,
+                    Err(_) => ErrorCode::InvalidTopicException,
+                };
+                out.topics.push(refuse(name, error, operations));
                 continue;
             };
             let end = topic.partitions.min(start.saturating_add(left));
@@ -77,6 +91,12 @@ fn cursor(name: String, partition_index: i32) -> Box<Cursor> {
         partition_index,
         ..Default::default()
     })
+}
+
+/// A list of names has to contain the one to go on with.
+fn is_valid(cursor: &AskedCursor, all: bool, names: &[String]) -> bool {
+    let listed = names.iter().any(|name| name == cursor.topic_name.as_str());
+    cursor.partition_index >= 0 && (all || listed)
 }
 
 fn may_see(call: &Call, name: &str) -> bool {

@@ -4,7 +4,7 @@
 //! client forbid auto-creation; v5 offline replicas; v7 leader epochs; v8-10 authorized operations of the cluster; v9 is flexible;
 //! v10 and v12 topic ids (KIP-516); v13 a top-level error.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use headwater_broker::{BrokerError, LEADER_EPOCH, NewTopic, Topic, check_topic_name};
@@ -124,7 +124,14 @@ async fn named(
             _ => unknown_id(topic.topic_id),
         },
     };
-    wanted.into_iter().map(one).collect()
+    // A topic that is asked for twice is told once.
+    let mut seen = HashSet::new();
+    let mut first = |topic: &MetadataRequestTopic| {
+        let name = topic.name.as_ref().map(|name| name.as_str().to_owned());
+        seen.insert((name, ids::topic_id(topic.topic_id)))
+    };
+    let wanted = wanted.into_iter().filter(|topic| first(topic));
+    wanted.map(one).collect()
 }
 
 /// Makes the topics that are asked for by name and not there, all at once; gives the reasons of those that could not be made.
