@@ -35,6 +35,7 @@ use crate::producers::ProducerSnapshot;
 use clock_guard::{ClockGuard, Trust};
 use journal::{CleaningJournal, Note};
 use meters::Meters;
+use retention::ByTime;
 use runs::Pace;
 
 /// How often a round is to be made; most rounds find nothing to do.
@@ -97,13 +98,14 @@ impl Cleaning {
         }
     }
 
+    /// Whether a topic's retention by time is to be checked. A topic that is new here is checked when its period has passed
+    /// once: who writes records that are old already has at least that long to read them, as with Kafka.
     fn is_due_by_time(&self, topic: TopicId, retention_ms: i64, now_ms: i64) -> bool {
         let period_ms =
             (retention_ms / 10).clamp(CHECK_MS_MIN, self.check_ms_max.max(CHECK_MS_MIN));
         let mut checked = self.checked.lock();
-        let due = checked
-            .get(&topic)
-            .is_none_or(|last_ms| !(0..period_ms).contains(&(now_ms - last_ms)));
+        let last_ms = *checked.entry(topic).or_insert(now_ms);
+        let due = !(0..period_ms).contains(&(now_ms - last_ms));
         if due {
             checked.insert(topic, now_ms);
         }
@@ -134,8 +136,11 @@ impl Broker {
     /// One round of retention by the broker's clock. To be called every [`CLEANING_PERIOD`]; most find nothing to do.
     pub async fn tick_retention(&self) -> Round {
         let now_ms = self.clock.now_ms();
-        let believed = self.cleaning.believes(now_ms);
-        self.retention_round(now_ms, believed).await
+        let by_time = match self.cleaning.believes(now_ms) {
+            true => ByTime::WhereDue,
+            false => ByTime::Nowhere,
+        };
+        self.retention_round(now_ms, by_time).await
     }
 
     /// One round of compaction by the broker's clock, paced, beside those of retention.
@@ -151,12 +156,12 @@ impl Broker {
 
     /// A round of both at a given time, which is believed, as fast as it goes: for tests and simulations.
     pub async fn clean_now(&self, now_ms: i64) -> Round {
-        let mut round = self.retention_round(now_ms, true).await;
+        let mut round = self.retention_round(now_ms, ByTime::Everywhere).await;
         round.add(self.compaction_round(now_ms, Pace::unbounded()).await);
         round
     }
 
-    async fn retention_round(&self, now_ms: i64, by_time: bool) -> Round {
+    async fn retention_round(&self, now_ms: i64, by_time: ByTime) -> Round {
         let round = self.retain_all(now_ms, by_time).await;
         self.cleaning.meters.retained(&round);
         let last_ms = self.cleaning.pruned_ms.load(Ordering::Relaxed);

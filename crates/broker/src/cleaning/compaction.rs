@@ -15,6 +15,9 @@ use super::transactions::{Aborted, WithData};
 use crate::error::BrokerError;
 use crate::stable::AbortedRange;
 
+/// One batch of so many that changes makes one rewrite of a piece, those in between included.
+const ONE_REWRITE_FROM: usize = 4;
+
 /// What a run goes by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Extent {
@@ -42,9 +45,19 @@ pub(crate) struct Run {
     horizon_ms: i64,
 }
 
+/// One batch that was read, and what is put in its place.
+#[derive(Debug)]
+struct Part {
+    from: Offset,
+    to: Offset,
+    batches: Vec<Bytes>,
+    changed: bool,
+}
+
 /// What one step changes.
 #[derive(Debug)]
 pub(crate) struct Piece {
+    parts: Vec<Part>,
     pub rewrites: Vec<Rewrite>,
     /// Batches of producers that go as a whole.
     pub gone: Vec<BatchHeader>,
@@ -62,22 +75,48 @@ impl Piece {
         self.read_bytes.saturating_sub(self.kept_bytes)
     }
 
-    fn keep(&mut self, batch: &Bytes) {
-        self.kept_bytes += batch.len() as u64;
+    /// What one batch becomes.
+    fn put(&mut self, header: &BatchHeader, batches: Vec<Bytes>, changed: bool) {
+        self.kept_bytes += batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
+        self.parts.push(Part {
+            from: header.base_offset,
+            to: header.last_offset() + 1,
+            batches,
+            changed,
+        });
     }
 
-    /// Puts `batches` in the place of one; neighbours become one rewrite.
-    fn replace(&mut self, place: &Rewrite, batches: Vec<Bytes>) {
-        batches.iter().for_each(|batch| self.keep(batch));
-        match self.rewrites.last_mut() {
-            Some(last) if last.to == place.from => {
-                last.to = place.to;
-                last.batches.extend(batches);
+    /// Makes rewrites of what changes. Where that is much of the piece, one for all of it: the log remembers each of them.
+    fn close(&mut self, partition: PartitionId, generation: u64) {
+        let mut parts = std::mem::take(&mut self.parts);
+        let changed = parts.iter().filter(|part| part.changed).count();
+        if changed * ONE_REWRITE_FROM >= parts.len() {
+            let last = parts.iter().rposition(|part| part.changed);
+            parts.truncate(last.map_or(0, |last| last + 1));
+            let first = parts.iter().position(|part| part.changed);
+            parts.drain(..first.unwrap_or(parts.len()));
+            parts.iter_mut().for_each(|part| part.changed = true);
+        }
+        let mut follows = false;
+        for part in parts {
+            let Part {
+                from, to, batches, ..
+            } = part;
+            match self.rewrites.last_mut() {
+                Some(last) if part.changed && follows => {
+                    last.to = to;
+                    last.batches.extend(batches);
+                }
+                _ if part.changed => self.rewrites.push(Rewrite {
+                    partition,
+                    from,
+                    to,
+                    generation,
+                    batches,
+                }),
+                _ => {}
             }
-            _ => self.rewrites.push(Rewrite {
-                batches,
-                ..place.clone()
-            }),
+            follows = part.changed;
         }
     }
 }
@@ -153,6 +192,7 @@ impl Run {
             return Ok(None);
         };
         let mut piece = Piece {
+            parts: Vec::new(),
             rewrites: Vec::new(),
             gone: Vec::new(),
             forgotten: Vec::new(),
@@ -169,8 +209,9 @@ impl Run {
             }
             piece.next = header.last_offset() + 1;
             piece.read_bytes += batch.len() as u64;
-            self.judge(&mut piece, batch, &header, out.state.generation)?;
+            self.judge(&mut piece, batch, &header)?;
         }
+        piece.close(self.extent.id, out.state.generation);
         Ok((piece.read_bytes > 0).then_some(piece))
     }
 
@@ -187,18 +228,10 @@ impl Run {
         piece: &mut Piece,
         batch: &Bytes,
         header: &BatchHeader,
-        generation: u64,
     ) -> Result<(), BrokerError> {
         let left = match header.is_control() {
             true => self.judge_marker(piece, batch, header)?,
             false => self.judge_data(piece, batch, header)?,
-        };
-        let place = Rewrite {
-            partition: self.extent.id,
-            from: header.base_offset,
-            to: header.last_offset() + 1,
-            generation,
-            batches: Vec::new(),
         };
         let horizon = |batch: &Bytes| {
             let header = BatchHeader::parse(batch).ok();
@@ -206,17 +239,17 @@ impl Run {
         };
         let horizon_ms = match left {
             Retained::All => {
-                piece.keep(batch);
+                piece.put(header, vec![batch.clone()], false);
                 horizon(batch)
             }
             Retained::Some(less) => {
                 let set = horizon(&less);
-                piece.replace(&place, vec![less]);
+                piece.put(header, vec![less], true);
                 set
             }
             Retained::Nothing => {
                 piece.gone.extend(header.has_producer().then_some(*header));
-                piece.replace(&place, Vec::new());
+                piece.put(header, Vec::new(), true);
                 None
             }
         };

@@ -17,6 +17,15 @@ const OWN_PREFIXES: [&str; 2] = ["__", "headwater-"];
 /// Partitions whose starts move in one commit.
 const TRIMS_MAX: usize = 500;
 
+/// Which topics a round checks for what is too old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ByTime {
+    /// The clock is not to be believed.
+    Nowhere,
+    WhereDue,
+    Everywhere,
+}
+
 /// A partition that retention may cut.
 #[derive(Clone, Copy, Debug)]
 struct Held {
@@ -48,8 +57,8 @@ fn retention(topic: &Topic) -> (Option<i64>, Option<u64>) {
 }
 
 impl Broker {
-    /// Moves the start of every partition that holds too much. `by_time` is false while the clock is not to be believed.
-    pub(super) async fn retain_all(&self, now_ms: i64, by_time: bool) -> Round {
+    /// Moves the start of every partition that holds too much.
+    pub(super) async fn retain_all(&self, now_ms: i64, by_time: ByTime) -> Round {
         let held = self.retention_candidates(now_ms, by_time);
         let plan = self.off_thread(move |log| {
             let ends = held
@@ -78,13 +87,16 @@ impl Broker {
         round
     }
 
-    fn retention_candidates(&self, now_ms: i64, by_time: bool) -> Vec<Held> {
+    fn retention_candidates(&self, now_ms: i64, by_time: ByTime) -> Vec<Held> {
         let catalog = self.catalog.current();
         let mut held = Vec::new();
         for topic in catalog.topics() {
             let (retention_ms, retention_bytes) = retention(topic);
-            let due = retention_ms
-                .filter(|ms| by_time && self.cleaning.is_due_by_time(topic.id, *ms, now_ms));
+            let due = retention_ms.filter(|ms| match by_time {
+                ByTime::Nowhere => false,
+                ByTime::WhereDue => self.cleaning.is_due_by_time(topic.id, *ms, now_ms),
+                ByTime::Everywhere => true,
+            });
             if due.is_none() && retention_bytes.is_none() {
                 continue;
             }

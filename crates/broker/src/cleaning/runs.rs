@@ -15,7 +15,6 @@ use super::meters::Round;
 use super::transactions::Aborted;
 use crate::Broker;
 use crate::error::BrokerError;
-use crate::stable::AbortedRange;
 
 /// Bytes that one step reads, and about the most that one commit writes.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -239,10 +238,7 @@ impl Broker {
             })
         });
         // Before their markers: a consumer that was told of an aborted transaction waits for its marker.
-        if let Some(producers) = self.producers.find(id) {
-            let gone = |range: &AbortedRange| piece.forgotten.contains(range);
-            producers.lock().stable_mut().forget_aborted(gone);
-        }
+        self.forget_aborted(id, &piece.forgotten);
         let commit = Commit {
             rewrites: std::mem::take(&mut piece.rewrites),
             ..Commit::default()

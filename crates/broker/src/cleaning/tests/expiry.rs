@@ -35,6 +35,26 @@ async fn what_is_older_than_the_retention_goes_and_the_rest_stays() {
 }
 
 #[tokio::test]
+async fn a_topic_is_not_checked_before_its_period_has_passed_once() {
+    let bench = Bench::new();
+    let (short, usual) = (
+        bench
+            .topic("short", 1, &[("retention.ms", "1000")])
+            .await
+            .id,
+        bench.topic("usual", 1, &[]).await.id,
+    );
+    let due = |topic, retention_ms, at_ms| {
+        let cleaning = &bench.broker.cleaning;
+        cleaning.is_due_by_time(topic, retention_ms, at_ms)
+    };
+    assert!(!due(short, 1_000, 0) && !due(usual, 7 * 24 * HOUR_MS, 0));
+    assert!(due(short, 1_000, 1_000) && !due(usual, 7 * 24 * HOUR_MS, 299_999));
+    assert!(!due(short, 1_000, 1_999) && due(usual, 7 * 24 * HOUR_MS, 300_000));
+    assert!(due(short, 1_000, 2_000));
+}
+
+#[tokio::test]
 async fn retention_by_size_keeps_at_least_that_much() {
     let bench = Bench::new();
     let one = keyed(now(), &[("k", Some("v"))]);
