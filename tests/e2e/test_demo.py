@@ -48,7 +48,11 @@ def read_all(node, view):
 
 
 def ask(node, query):
-    done = node.cli("sql", "--http", node.http, "--output", "json", "-c", query)
+    """The whole answer; a node that has just started may say that it is still catching up."""
+    def whole():
+        done = node.cli("sql", "--http", node.http, "--output", "json", "-c", query)
+        return None if "not in this answer yet" in done.stderr else done
+    done = eventually(whole, 60, "the answer is whole")
     assert "left out" not in done.stderr, done.stderr
     return [tuple(row.values()) for row in json.loads(done.stdout, parse_float=Decimal)]
 
