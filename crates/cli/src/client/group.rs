@@ -158,7 +158,7 @@ impl GroupConsumer {
             .map(|((topic, partition), offset)| (topic.to_string(), *partition, *offset));
         let offsets: Vec<(String, i32, i64)> = offsets.collect();
         let by = (self.member_id.as_str(), self.generation);
-        super::admin::commit(&place.coordinator, &self.config.group, by, &offsets).await?;
+        super::admin_groups::commit(&place.coordinator, &self.config.group, by, &offsets).await?;
         self.processed.clear();
         Ok(())
     }
@@ -338,7 +338,7 @@ impl GroupConsumer {
             .map(|(topic, all)| (topic.clone(), all.clone()))
             .collect();
         let committed =
-            super::admin::committed(coordinator, &self.config.group, Some(&wanted)).await?;
+            super::admin_groups::committed(coordinator, &self.config.group, Some(&wanted)).await?;
         let start = |topic: &str, partition: i32| {
             let known = committed
                 .iter()

@@ -1,9 +1,10 @@
 //! An asynchronous Kafka client: connections, metadata, an idempotent producer, a consumer, groups and admin calls.
 //!
-//! Reading order: [`connection`] (one socket), [`Client`] (nodes and topics), [`producer`], [`fetcher`], [`group`], [`admin`].
+//! Reading order: [`connection`] (one socket), [`Client`] (nodes and topics), [`producer`], [`fetcher`], [`group`], [`admin`] and [`admin_groups`].
 
 pub mod acls;
 pub mod admin;
+pub mod admin_groups;
 mod assignor;
 mod cluster;
 pub mod connection;
@@ -13,7 +14,8 @@ pub mod group;
 pub mod producer;
 mod versions;
 
-pub use admin::{GroupDescription, GroupOffset, TopicDescription};
+pub use admin::TopicDescription;
+pub use admin_groups::{GroupDescription, GroupOffset};
 pub use cluster::{Client, Partition};
 pub use error::ClientError;
 pub use fetcher::{Fetched, Fetcher, FetcherConfig, Start};

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::consume::from;
 use super::topic::Common;
-use crate::client::admin::GroupListing;
+use crate::client::admin_groups::GroupListing;
 use crate::client::{Client, GroupDescription, Start};
 use crate::error::CliError;
 use crate::output::{self, Format};
