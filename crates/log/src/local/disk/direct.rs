@@ -8,9 +8,12 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
+
+use super::pool::Pool;
 
 /// No disk in use has larger sectors.
 const BLOCK_BYTES: usize = 4096;
@@ -31,10 +34,11 @@ impl DirectFile {
     }
 
     /// Reads so many bytes, or fails.
-    pub fn read(&self, position: u64, bytes: usize) -> io::Result<Bytes> {
+    pub fn read(&self, pool: &Arc<Pool>, position: u64, bytes: usize) -> io::Result<Bytes> {
         let front = (position % BLOCK_BYTES as u64) as usize;
         let whole = (front + bytes).next_multiple_of(BLOCK_BYTES);
-        let mut memory = vec![0; whole + BLOCK_BYTES];
+        let mut lent = pool.lend(whole + BLOCK_BYTES);
+        let memory = lent.bytes_mut();
         // Should the offset not be known, the system refuses the call and the caller does without.
         let from = memory.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
         let (mut read, block) = (0, position - front as u64);
@@ -48,7 +52,7 @@ impl DirectFile {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Bytes::from(memory).slice(from + front..from + front + bytes))
+        Ok(lent.part(from + front, from + front + bytes))
     }
 }
 
@@ -64,6 +68,7 @@ mod tests {
             .map(|n| (n / 3) as u8)
             .collect();
         file.write_all_at(&bytes, 0).unwrap();
+        let pool = Arc::default();
         let Some(direct) = DirectFile::open(&file) else {
             return;
         };
@@ -74,11 +79,11 @@ mod tests {
             (8192, 4096),
             (12_300, 65),
         ] {
-            match direct.read(from as u64, length) {
+            match direct.read(&pool, from as u64, length) {
                 Ok(read) => assert_eq!(read, bytes[from..from + length], "{from}+{length}"),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::InvalidInput),
             }
         }
-        assert!(direct.read(12_300, 4096).is_err());
+        assert!(direct.read(&pool, 12_300, 4096).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 mod direct;
 pub mod fault;
+mod pool;
 mod real;
 mod recycle;
 

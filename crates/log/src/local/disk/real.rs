@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock};
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev};
 
 use super::direct::DirectFile;
+use super::pool::Pool;
 use super::recycle::Recycler;
 use super::{Disk, DiskFile, DiskLock};
 
@@ -26,6 +27,7 @@ const DIRECT_BYTES_MIN: usize = 32 * 1024;
 pub struct RealDisk {
     path: PathBuf,
     recycler: Arc<Recycler>,
+    pool: Arc<Pool>,
 }
 
 impl RealDisk {
@@ -47,6 +49,7 @@ impl RealDisk {
         Ok(Self {
             path: path.to_owned(),
             recycler: Arc::default(),
+            pool: Arc::default(),
         })
     }
 
@@ -60,6 +63,7 @@ impl RealDisk {
             direct: OnceLock::new(),
             direct_works: AtomicBool::new(true),
             recycler: Arc::clone(&self.recycler),
+            pool: Arc::clone(&self.pool),
         })
     }
 
@@ -196,6 +200,7 @@ struct RealFile {
     /// Until the file system refuses it.
     direct_works: AtomicBool,
     recycler: Arc<Recycler>,
+    pool: Arc<Pool>,
 }
 
 impl RealFile {
@@ -257,16 +262,16 @@ impl DiskFile for RealFile {
 
     fn read_bytes(&self, position: u64, bytes: usize) -> io::Result<Bytes> {
         if let Some(direct) = self.direct(position, bytes) {
-            match direct.read(position, bytes) {
+            match direct.read(&self.pool, position, bytes) {
                 Err(error) if is_refused(&error) => {
                     self.direct_works.store(false, Ordering::Relaxed);
                 }
                 done => return done,
             }
         }
-        let mut buffer = BytesMut::zeroed(bytes);
-        self.read_at(position, &mut buffer)?;
-        Ok(buffer.freeze())
+        let mut lent = self.pool.lend(bytes);
+        self.read_at(position, &mut lent.bytes_mut()[..bytes])?;
+        Ok(lent.part(0, bytes))
     }
 
     fn sync_data(&self) -> io::Result<()> {

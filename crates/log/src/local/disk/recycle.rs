@@ -16,6 +16,9 @@ const STEP_BYTES: u64 = 1024 * 1024;
 /// Removed files may take so much of the disk.
 const REMOVED_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
+/// Cold files that have a name and wait their turn at most; each takes a descriptor.
+const COLD_MAX: usize = 8;
+
 /// An old file and how far its pages have been let go of.
 struct Cold {
     file: File,
@@ -57,6 +60,14 @@ impl Recycler {
         };
         inner.removed_bytes += cold.removed_bytes();
         inner.cold.push_back(cold);
+        let named = |inner: &Inner| inner.cold.iter().filter(|cold| !cold.removed).count();
+        while named(&inner) > COLD_MAX {
+            let oldest = inner.cold.iter().position(|cold| !cold.removed);
+            let Some(oldest) = oldest.and_then(|at| inner.cold.remove(at)) else {
+                break;
+            };
+            let _ = fadvise(&oldest.file, 0, None, Advice::DontNeed);
+        }
         while inner.removed_bytes > REMOVED_BYTES_MAX {
             let oldest = inner.cold.iter().position(|cold| cold.removed);
             let Some(oldest) = oldest.and_then(|at| inner.cold.remove(at)) else {
@@ -134,6 +145,15 @@ mod tests {
         assert_eq!(recycler.0.lock().done.len(), 1);
         recycler.close_done();
         assert!(recycler.0.lock().done.is_empty());
+    }
+
+    #[test]
+    fn cold_files_do_not_pile_up_while_nothing_is_written() {
+        let recycler = Recycler::default();
+        for _ in 0..3 * COLD_MAX {
+            recycler.add(file(STEP_BYTES), false).unwrap();
+        }
+        assert_eq!(recycler.0.lock().cold.len(), COLD_MAX);
     }
 
     #[test]
