@@ -122,11 +122,11 @@ impl LocalLog {
     }
 }
 
+/// A recovered log, nobody at work yet.
+type Prepared = (Arc<Shared>, Writer, Box<dyn DiskLock>);
+
 /// Takes the folder and recovers it.
-fn prepare(
-    disk: Arc<dyn Disk>,
-    config: LocalConfig,
-) -> Result<(Arc<Shared>, Writer, Box<dyn DiskLock>), OpenError> {
+fn prepare(disk: Arc<dyn Disk>, config: LocalConfig) -> Result<Prepared, OpenError> {
     let locked = disk.lock("LOCK").map_err(|source| OpenError::Io {
         path: disk.path().to_owned(),
         action: "lock",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::basics::small;
 use crate::api::{Bound, Commit, Log, ReadError, Rewrite, SubmitError};
-use crate::conformance::{batch, commit_of, partition};
+use crate::conformance::{batch, commit_of, partition, submit};
 use crate::local::disk::FaultDisk;
 use crate::local::{LocalConfig, LocalLog, Turn};
 
@@ -244,4 +244,37 @@ fn a_rotten_footer_is_found_too_and_a_rotten_chunk_is_not_moved() {
             "{name} is kept for whoever can mend it"
         );
     }
+}
+
+#[test]
+fn threads_move_and_scrub_by_themselves() {
+    let config = LocalConfig {
+        scrub_pause: std::time::Duration::from_millis(5),
+        ..small()
+    };
+    let log = LocalLog::open_on(Arc::new(FaultDisk::new(1)), config).unwrap();
+    for i in 0..2000 {
+        let p = partition(if i % 100 == 0 { 1 } else { 2 });
+        submit(&log, &commit_of(&[(p, batch(10, i))]));
+    }
+    let trim = Commit {
+        trims: vec![(partition(2), i64::MAX)],
+        ..Commit::default()
+    };
+    crate::wait(submit(&log, &trim).durable).unwrap();
+    let done = || {
+        let metrics = log.metrics();
+        metrics.chunks <= 3 && metrics.moved_bytes > 0 && metrics.scrubs > 1
+    };
+    for _ in 0..5000 {
+        if done() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(done(), "{:?}", log.metrics());
+    assert_eq!(
+        (bases(&log, 1).len(), log.metrics().rotten_batches),
+        (20, 0)
+    );
 }
