@@ -67,8 +67,6 @@ impl Code for TxnError {
             Self::TransactionAbortable => ErrorCode::TransactionAbortable,
             Self::InvalidTimeout => ErrorCode::InvalidTransactionTimeout,
             Self::InvalidRequest => ErrorCode::InvalidRequest,
-            Self::TwoPhaseCommitDisabled => ErrorCode::TransactionalIdAuthorizationFailed,
-            Self::KeepPreparedUnsupported => ErrorCode::UnsupportedVersion,
             Self::NotFound => ErrorCode::TransactionalIdNotFound,
             // The broker gives ids out itself; clients try this again.
             Self::NeedsProducerId => ErrorCode::CoordinatorNotAvailable,

@@ -91,7 +91,8 @@ impl Broker {
         self.aborted.tidy(&self.producers);
     }
 
-    /// Aborts what was written into a transaction whose beginning was lost: in a log of several shards a crash can do that.
+    /// Aborts what was written into a transaction whose beginning was lost: in a log of several shards a crash can do that. In a log of
+    /// one shard nothing can; there it is left to whoever runs the node, as by Kafka (`kafka-transactions.sh find-hanging`).
     fn abort_strays(&self) {
         let owned: BTreeSet<(Producer, PartitionId)> = {
             let state = self.txns.lock();
@@ -116,7 +117,12 @@ impl Broker {
                     id: open.producer_id,
                     epoch: open.epoch,
                 };
-                if !owned.contains(&(producer, partition)) {
+                if owned.contains(&(producer, partition)) {
+                    continue;
+                }
+                if self.log.shards() == 1 {
+                    tracing::warn!(%partition, producer_id = producer.id, "a transaction hangs: no transactional id has it");
+                } else {
                     self.abort_stray(producer, open.coordinator_epoch, partition);
                 }
             }

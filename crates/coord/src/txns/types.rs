@@ -141,10 +141,6 @@ pub enum TxnError {
     InvalidTimeout,
     #[error("a transactional id is not empty, and a producer is told with its epoch")]
     InvalidRequest,
-    #[error("two-phase commit is not enabled on this node")]
-    TwoPhaseCommitDisabled,
-    #[error("prepared transactions cannot be kept")]
-    KeepPreparedUnsupported,
     #[error("there is no such transactional id")]
     NotFound,
     /// For the host, never for a client.
