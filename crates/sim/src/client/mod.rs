@@ -1,8 +1,9 @@
 //! Clients that write down what they do and see. They speak the protocol by themselves, so that nothing of the node is trusted.
 //!
-//! Reading order: [`conn`] asks and waits, [`producer`], [`txn`], [`reader`], [`group`] with [`copier`].
+//! Reading order: [`conn`] asks and waits, [`producer`], [`txn`], [`reader`], [`group`] with [`copier`], [`consumer`].
 
 pub mod conn;
+pub mod consumer;
 pub mod copier;
 pub mod group;
 pub mod producer;

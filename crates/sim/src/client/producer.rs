@@ -13,6 +13,8 @@ use super::conn::{Conn, Gone};
 use super::{Field, pause};
 use crate::history::{Event, Place, Source};
 
+/// The compacted topic, whose records have keys.
+pub const KEYED: &str = "keyed";
 /// Batches in flight: as many as clients may have.
 const IN_FLIGHT_MAX: usize = 5;
 /// Version that names topics by name, and has no AddPartitionsToTxn in it.
@@ -82,15 +84,21 @@ impl Pen {
             let n = self.next;
             self.next += 1;
             numbers.push(n);
+            let key = (at.0 == KEYED).then(|| format!("k{}", rng.below(12)));
             let padding = "x".repeat(rng.below(300));
             let value = format!("{}/{n}/{padding}", self.name);
-            builder.push(field.clock.true_ms(), None, Some(value.as_bytes()));
+            builder.push(
+                field.clock.true_ms(),
+                key.as_ref().map(String::as_bytes),
+                Some(value.as_bytes()),
+            );
             field.note(Event::Send {
                 writer: self.name.clone(),
                 n,
                 at: at.clone(),
                 txn,
                 source: source.clone(),
+                key,
             });
         }
         Batch {

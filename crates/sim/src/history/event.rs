@@ -56,6 +56,9 @@ pub enum Event {
         txn: Option<u64>,
         #[serde(default)]
         source: Option<Source>,
+        /// Where the partition is compacted.
+        #[serde(default)]
+        key: Option<String>,
     },
     /// It is durable, at this offset unless that is unknown.
     Ack {
@@ -119,6 +122,8 @@ pub enum Event {
         at: Place,
         offset: i64,
     },
+    /// From a partition records may go for which newer ones of the same key are there.
+    Compacted { at: Place },
     /// Records before this offset are deleted, acked.
     Trimmed { at: Place, before: i64 },
 }

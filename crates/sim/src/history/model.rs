@@ -1,6 +1,6 @@
 //! The events of a history, sorted by what they are about. Moments are places in the history.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::event::{AUDIT, Event, Id, Isolation, Line, Place, Source};
 
@@ -14,6 +14,7 @@ pub struct Sent {
     pub when: Moment,
     pub txn: Option<u64>,
     pub source: Option<Source>,
+    pub key: Option<String>,
     pub acked: bool,
     pub offset: Option<i64>,
 }
@@ -75,6 +76,7 @@ pub struct Model {
     pub inits: BTreeMap<String, Vec<(String, Moment)>>,
     pub offsets: BTreeMap<(String, Place), Vec<Offset>>,
     pub trims: BTreeMap<Place, Vec<(u64, i64)>>,
+    pub compacted: BTreeSet<Place>,
     /// What the log holds at the end.
     pub held: HashMap<Isolation, BTreeMap<Place, BTreeMap<i64, Id>>>,
 }
@@ -100,6 +102,7 @@ impl Model {
             Event::Trimmed { at, before } => {
                 self.trims.entry(at.clone()).or_default().push((t, *before))
             }
+            Event::Compacted { at } => drop(self.compacted.insert(at.clone())),
             _ => self.note_offset(t, event),
         }
     }
@@ -112,6 +115,7 @@ impl Model {
                 at,
                 txn,
                 source,
+                key,
             } => {
                 let id = Id { writer, n };
                 if let Some(number) = txn {
@@ -123,6 +127,7 @@ impl Model {
                     when,
                     txn,
                     source,
+                    key,
                     acked: false,
                     offset: None,
                 };

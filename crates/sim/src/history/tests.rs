@@ -25,6 +25,7 @@ impl Story {
             at: place(index),
             txn,
             source: None,
+            key: None,
         })
     }
 
@@ -138,6 +139,7 @@ impl Story {
             at: place(1),
             txn: Some(txn),
             source,
+            key: None,
         })
         .acked(writer, n, offset)
     }
@@ -418,4 +420,30 @@ fn lines_are_read_in_order_of_time() {
         .collect();
     assert_eq!(parse(&text.join("\n")).unwrap(), lines);
     assert!(parse("{}").unwrap_err().starts_with("line 1:"));
+}
+
+#[test]
+fn compaction_keeps_the_newest_of_each_key() {
+    let sent = |n: u64| Event::Send {
+        writer: "p".into(),
+        n,
+        at: place(0),
+        txn: None,
+        source: None,
+        key: Some("k".into()),
+    };
+    let compacted = Event::Compacted { at: place(0) };
+    let story = Story::default()
+        .and(compacted)
+        .and(sent(0))
+        .acked("p", 0, 0)
+        .and(sent(1))
+        .acked("p", 1, 1);
+    story
+        .clone()
+        .held(0, &[(1, "p", 1)], &[(1, "p", 1)])
+        .is(&[]);
+    story
+        .held(0, &[(0, "p", 0)], &[(0, "p", 0)])
+        .is(&[Kind::Lost]);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headwater_record::fuzz::Mutator;
 use headwater_wire::messages as m;
-use headwater_wire::messages::create_topics_request::CreatableTopic;
+use headwater_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use headwater_wire::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
@@ -12,6 +12,7 @@ use headwater_wire::messages::delete_records_request::{
 use super::{Settings, places};
 use crate::client::conn::Conn;
 use crate::client::group::Member;
+use crate::client::producer::KEYED;
 use crate::client::reader::{fetch, note, reset};
 use crate::client::{Field, pause};
 use crate::history::{AUDIT, Event, Isolation, Place};
@@ -25,6 +26,10 @@ pub async fn make_topics(field: &Field, topics: &[(&str, i32)]) {
         name: (*name).to_owned().into(),
         num_partitions: *partitions,
         replication_factor: 1,
+        configs: match *name {
+            KEYED => compacted(),
+            _ => Vec::new(),
+        },
         ..Default::default()
     };
     let request = m::CreateTopicsRequestData {
@@ -36,6 +41,22 @@ pub async fn make_topics(field: &Field, topics: &[(&str, i32)]) {
     while conn.call(5, &request).await.is_err() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// What makes compaction work all the time.
+fn compacted() -> Vec<CreatableTopicConfig> {
+    let configs = [
+        ("cleanup.policy", "compact"),
+        ("segment.ms", "100"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+        ("delete.retention.ms", "100"),
+    ];
+    let config = |(name, value): (&str, &str)| CreatableTopicConfig {
+        name: name.to_owned().into(),
+        value: Some(value.to_owned().into()),
+        ..Default::default()
+    };
+    configs.into_iter().map(config).collect()
 }
 
 /// Deletes records from the front now and then.
@@ -119,7 +140,10 @@ async fn read_one(
 
 /// Asks where the groups stand.
 pub async fn positions(field: &Field, settings: Settings) -> Vec<String> {
-    let mut groups = vec![("readers", places("plain", 3))];
+    let mut groups = vec![
+        ("readers", places("plain", 3)),
+        ("members", places("plain", 3)),
+    ];
     if settings.transactions {
         groups.push(("copiers", places("in", 2)));
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use headwater_record::fuzz::Mutator;
 use tokio::task::JoinSet;
 
-use crate::client::{Field, copier, group, producer, reader, txn};
-use crate::history::{Isolation, Line, Place, check};
+use crate::client::{Field, consumer, copier, group, producer, reader, txn};
+use crate::history::{Event, Isolation, Line, Place, check};
 use crate::node::{Network, Node, SimClock};
 
 /// What may be set of a run.
@@ -72,6 +72,7 @@ const TOPICS: &[(&str, i32)] = &[
     ("in", 2),
     ("out", 2),
     ("trim", 1),
+    (producer::KEYED, 1),
 ];
 
 fn all_places() -> Vec<Place> {
@@ -92,6 +93,9 @@ async fn simulate(seed: u64, settings: Settings) -> Report {
         findings.push(error);
     }
     audit::make_topics(&field, TOPICS).await;
+    field.note(Event::Compacted {
+        at: places(producer::KEYED, 1)[0].clone(),
+    });
     let mut clients = JoinSet::new();
     begin(&mut clients, &field, &mut rng, settings);
     let duration = Duration::from_secs(settings.seconds);
@@ -143,6 +147,12 @@ fn begin(clients: &mut JoinSet<()>, field: &Field, rng: &mut Mutator, settings: 
         places("trim", 1),
         rng.next_u64(),
     ));
+    clients.spawn(producer::run(
+        f(),
+        "k0".into(),
+        places(producer::KEYED, 1),
+        rng.next_u64(),
+    ));
     clients.spawn(audit::trim(
         f(),
         places("trim", 1)[0].clone(),
@@ -169,10 +179,20 @@ fn begin(clients: &mut JoinSet<()>, field: &Field, rng: &mut Mutator, settings: 
             rng.next_u64(),
         ));
     }
+    for number in 0..3 {
+        clients.spawn(consumer::run(
+            f(),
+            "members".into(),
+            format!("m{number}"),
+            "plain".into(),
+            rng.next_u64(),
+        ));
+    }
     if settings.transactions {
         let both: Vec<Place> = places("txn", 2)
             .into_iter()
             .chain(places("other", 2))
+            .chain(places(producer::KEYED, 1))
             .collect();
         for number in 0..3 {
             // The first two share a transactional id.

@@ -15,6 +15,7 @@ pub type Check = fn(&Model) -> Vec<Finding>;
 /// Every promise.
 pub const ALL: &[Check] = &[
     writes::lost,
+    writes::newest_lost,
     writes::duplicated,
     writes::reordered,
     writes::invented,

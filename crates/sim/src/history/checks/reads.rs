@@ -32,7 +32,12 @@ pub fn differ(model: &Model) -> Vec<Finding> {
 pub fn skipped(model: &Model) -> Vec<Finding> {
     let empty = BTreeMap::new();
     let mut found = Vec::new();
-    for read in model.reads.iter().filter(|read| read.from < read.next) {
+    let whole = |at: &Place| !model.compacted.contains(at);
+    for read in model
+        .reads
+        .iter()
+        .filter(|read| read.from < read.next && whole(&read.at))
+    {
         let start = model.start(&read.at).max(read.from);
         let held = model.held(read.isolation, &read.at).unwrap_or(&empty);
         let got: BTreeMap<i64, &Id> = read

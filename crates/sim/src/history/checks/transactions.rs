@@ -58,7 +58,7 @@ pub fn torn(model: &Model) -> Vec<Finding> {
             let Some(sent) = model.sent.get(id).filter(|sent| sent.acked) else {
                 continue;
             };
-            if model.start(&sent.at) > 0 {
+            if model.start(&sent.at) > 0 || model.compacted.contains(&sent.at) {
                 continue;
             }
             let held = model.held(Isolation::Committed, &sent.at).unwrap_or(&empty);

@@ -1,9 +1,9 @@
 //! What writers were promised: everything acked is there once, in order, and nothing else is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::finding;
-use crate::history::event::{Id, Isolation};
+use crate::history::event::{Id, Isolation, Place};
 use crate::history::model::{Model, Sent};
 use crate::history::{Finding, Kind};
 
@@ -23,6 +23,7 @@ pub fn lost(model: &Model) -> Vec<Finding> {
         let trimmed = |offset| offset < model.start(&sent.at);
         must_be_there(model, id, sent)
             && !places.contains_key(*id)
+            && !model.compacted.contains(&sent.at)
             && !sent.offset.is_some_and(trimmed)
             && !(sent.offset.is_none() && model.start(&sent.at) > 0)
     };
@@ -35,6 +36,38 @@ pub fn lost(model: &Model) -> Vec<Finding> {
     };
     let mut found: Vec<Finding> = model.sent.iter().filter(missing).map(tell).collect();
     found.sort_by(|a, b| a.what.cmp(&b.what));
+    found
+}
+
+/// Keys of compacted partitions whose newest record is gone.
+pub fn newest_lost(model: &Model) -> Vec<Finding> {
+    let mut newest: BTreeMap<(&Place, &str), (i64, &Id)> = BTreeMap::new();
+    for (id, sent) in &model.sent {
+        let (Some(key), Some(offset)) = (&sent.key, sent.offset) else {
+            continue;
+        };
+        if model.compacted.contains(&sent.at) && must_be_there(model, id, sent) {
+            let one = newest.entry((&sent.at, key)).or_insert((offset, id));
+            *one = (*one).max((offset, id));
+        }
+    }
+    let empty = BTreeMap::new();
+    let mut found = Vec::new();
+    for ((at, key), (offset, id)) in newest {
+        let held = model.held(Isolation::Committed, at).unwrap_or(&empty);
+        let same = |id: &&Id| {
+            model
+                .sent
+                .get(*id)
+                .is_some_and(|sent| sent.key.as_deref() == Some(key))
+        };
+        if !held.range(offset..).any(|(_, id)| same(&id)) {
+            let what = format!(
+                "{id:?}, the newest of key {key}, was acked in {at:?} at {offset} and is gone"
+            );
+            found.push(finding(Kind::Lost, what));
+        }
+    }
     found
 }
 
