@@ -126,96 +126,87 @@ async fn simulate(seed: u64, settings: Settings) -> Report {
 
 /// Starts all clients.
 fn begin(clients: &mut JoinSet<()>, field: &Field, rng: &mut Mutator, settings: Settings) {
-    let f = || field.clone();
-    for number in 0..2 {
-        clients.spawn(producer::run(
-            f(),
-            format!("p{number}"),
-            places("plain", 3),
-            rng.next_u64(),
-        ));
-    }
-    clients.spawn(producer::run(
-        f(),
-        "i0".into(),
-        places("in", 2),
-        rng.next_u64(),
-    ));
-    clients.spawn(producer::run(
-        f(),
-        "t0".into(),
-        places("trim", 1),
-        rng.next_u64(),
-    ));
-    clients.spawn(producer::run(
-        f(),
-        "k0".into(),
-        places(producer::KEYED, 1),
-        rng.next_u64(),
-    ));
-    clients.spawn(audit::trim(
-        f(),
-        places("trim", 1)[0].clone(),
-        rng.next_u64(),
-    ));
-    for (number, isolation) in [Isolation::Committed, Isolation::Uncommitted]
-        .into_iter()
-        .enumerate()
-    {
-        clients.spawn(reader::run(
-            f(),
-            format!("r{number}"),
-            all_places(),
-            isolation,
-            rng.next_u64(),
-        ));
-    }
-    for number in 0..3 {
-        clients.spawn(group::run(
-            f(),
-            "readers".into(),
-            format!("g{number}"),
-            places("plain", 3),
-            rng.next_u64(),
-        ));
-    }
-    for number in 0..3 {
-        clients.spawn(consumer::run(
-            f(),
-            "members".into(),
-            format!("m{number}"),
-            "plain".into(),
-            rng.next_u64(),
-        ));
-    }
+    begin_plain(clients, field, rng);
+    begin_groups(clients, field, rng);
     if settings.transactions {
-        let both: Vec<Place> = places("txn", 2)
-            .into_iter()
-            .chain(places("other", 2))
-            .chain(places(producer::KEYED, 1))
-            .collect();
-        for number in 0..3 {
-            // The first two share a transactional id.
-            let id = format!("id{}", number / 2);
-            clients.spawn(txn::run(
-                f(),
-                id,
-                format!("x{number}"),
-                both.clone(),
-                rng.next_u64(),
-            ));
-        }
-        for number in 0..2 {
-            let (inputs, outputs) = (places("in", 2), places("out", 2));
-            clients.spawn(copier::run(
-                f(),
-                "copiers".into(),
-                format!("c{number}"),
-                inputs,
-                outputs,
-                rng.next_u64(),
-            ));
-        }
+        begin_transactions(clients, field, rng);
+    }
+}
+
+fn begin_plain(clients: &mut JoinSet<()>, field: &Field, rng: &mut Mutator) {
+    let writers = [
+        ("p0", places("plain", 3)),
+        ("p1", places("plain", 3)),
+        ("i0", places("in", 2)),
+        ("t0", places("trim", 1)),
+        ("k0", places(producer::KEYED, 1)),
+    ];
+    for (name, places) in writers {
+        let seed = rng.next_u64();
+        clients.spawn(producer::run(field.clone(), name.into(), places, seed));
+    }
+    let trimmed = places("trim", 1)[0].clone();
+    clients.spawn(audit::trim(field.clone(), trimmed, rng.next_u64()));
+    for (name, isolation) in [("r0", Isolation::Committed), ("r1", Isolation::Uncommitted)] {
+        let (places, seed) = (all_places(), rng.next_u64());
+        clients.spawn(reader::run(
+            field.clone(),
+            name.into(),
+            places,
+            isolation,
+            seed,
+        ));
+    }
+}
+
+/// Members of a group of each protocol.
+fn begin_groups(clients: &mut JoinSet<()>, field: &Field, rng: &mut Mutator) {
+    for number in 0..3 {
+        let (name, places) = (format!("g{number}"), places("plain", 3));
+        let seed = rng.next_u64();
+        clients.spawn(group::run(
+            field.clone(),
+            "readers".into(),
+            name,
+            places,
+            seed,
+        ));
+        let (name, topic) = (format!("m{number}"), "plain".into());
+        let seed = rng.next_u64();
+        clients.spawn(consumer::run(
+            field.clone(),
+            "members".into(),
+            name,
+            topic,
+            seed,
+        ));
+    }
+}
+
+fn begin_transactions(clients: &mut JoinSet<()>, field: &Field, rng: &mut Mutator) {
+    let topics = [("txn", 2), ("other", 2), (producer::KEYED, 1)];
+    let all: Vec<Place> = topics
+        .iter()
+        .flat_map(|(topic, count)| places(topic, *count))
+        .collect();
+    for number in 0..3 {
+        // The first two share a transactional id.
+        let (id, name) = (format!("id{}", number / 2), format!("x{number}"));
+        let seed = rng.next_u64();
+        clients.spawn(txn::run(field.clone(), id, name, all.clone(), seed));
+    }
+    for number in 0..2 {
+        let (inputs, outputs) = (places("in", 2), places("out", 2));
+        let (group, name) = ("copiers".into(), format!("c{number}"));
+        let seed = rng.next_u64();
+        clients.spawn(copier::run(
+            field.clone(),
+            group,
+            name,
+            inputs,
+            outputs,
+            seed,
+        ));
     }
 }
 

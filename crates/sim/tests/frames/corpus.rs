@@ -42,15 +42,18 @@ pub fn frames() -> Vec<Vec<u8>> {
         ConsumerGroupHeartbeatRequestData ConsumerGroupDescribeRequestData ListConfigResourcesRequestData
         DescribeTopicPartitionsRequestData);
     topics(&mut frames);
+    configs(&mut frames);
     data(&mut frames);
+    reads(&mut frames);
     groups(&mut frames);
+    offsets(&mut frames);
+    beats(&mut frames);
     transactions(&mut frames);
     frames
 }
 
 fn topics(frames: &mut Vec<Vec<u8>>) {
     use m::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-    use m::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
     let config = CreatableTopicConfig {
         name: s("retention.ms"),
         value: Some(s("1000")),
@@ -91,6 +94,10 @@ fn topics(frames: &mut Vec<Vec<u8>>) {
             ..Default::default()
         },
     );
+}
+
+fn configs(frames: &mut Vec<Vec<u8>>) {
+    use m::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
     let change = AlterableConfig {
         name: s("cleanup.policy"),
         config_operation: 0,
@@ -147,8 +154,6 @@ fn batch(transactional: bool) -> Bytes {
 }
 
 fn data(frames: &mut Vec<Vec<u8>>) {
-    use m::fetch_request::{FetchPartition, FetchTopic};
-    use m::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
     use m::produce_request::{PartitionProduceData, TopicProduceData};
     for transactional in [false, true] {
         let partition = PartitionProduceData {
@@ -173,6 +178,11 @@ fn data(frames: &mut Vec<Vec<u8>>) {
             },
         );
     }
+}
+
+fn reads(frames: &mut Vec<Vec<u8>>) {
+    use m::fetch_request::{FetchPartition, FetchTopic};
+    use m::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
     let partition = FetchPartition {
         partition: 0,
         partition_max_bytes: 1 << 20,
@@ -234,10 +244,6 @@ fn data(frames: &mut Vec<Vec<u8>>) {
 
 fn groups(frames: &mut Vec<Vec<u8>>) {
     use m::join_group_request::JoinGroupRequestProtocol;
-    use m::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-    use m::offset_fetch_request::{
-        OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
-    };
     let protocols = vec![JoinGroupRequestProtocol {
         name: s("range"),
         metadata: Bytes::from_static(b"\0\x01\0\0\0\x01\0\x01t"),
@@ -269,6 +275,13 @@ fn groups(frames: &mut Vec<Vec<u8>>) {
             ..Default::default()
         },
     );
+}
+
+fn offsets(frames: &mut Vec<Vec<u8>>) {
+    use m::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+    use m::offset_fetch_request::{
+        OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
+    };
     let partition = OffsetCommitRequestPartition {
         committed_offset: 5,
         committed_metadata: Some(s("meta")),
@@ -318,6 +331,9 @@ fn groups(frames: &mut Vec<Vec<u8>>) {
             ..Default::default()
         },
     );
+}
+
+fn beats(frames: &mut Vec<Vec<u8>>) {
     let subscribed_topic_names = Some(vec![s("t")]);
     add(
         frames,
