@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use headwater_record::fuzz::Mutator;
-use headwater_record::{ControlType, batches, control_type, records};
+use headwater_record::{BatchError, ControlType, control_type, records, split, validate};
 use headwater_wire::ErrorCode;
 use headwater_wire::messages as m;
 use headwater_wire::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -96,7 +96,11 @@ fn unpack(data: &PartitionData, from: i64, isolation: Isolation) -> Fetched {
     aborted.sort_by_key(|one| std::cmp::Reverse(one.first_offset));
     let mut hidden: Vec<i64> = Vec::new();
     let bytes = data.records.clone().unwrap_or_default();
-    for (header, batch) in batches(bytes).flatten() {
+    for (header, batch) in split(bytes).flatten() {
+        // Compacted batches have gaps, and may be empty; rotten ones must never come.
+        if let Err(error @ BatchError::Corrupt(_)) = validate(&batch) {
+            panic!("{error} in a batch that was fetched at {from}");
+        }
         while aborted
             .last()
             .is_some_and(|one| one.first_offset <= header.last_offset())

@@ -101,7 +101,13 @@ async fn simulate(seed: u64, settings: Settings) -> Report {
     let duration = Duration::from_secs(settings.seconds);
     let events = chaos::befall(&node, &field, rng.next_u64(), duration, &mut findings).await;
     field.end();
-    let all = async { while clients.join_next().await.is_some() {} };
+    let all = async {
+        while let Some(ended) = clients.join_next().await {
+            if let Err(error) = ended {
+                findings.push(format!("a client failed: {error}"));
+            }
+        }
+    };
     if tokio::time::timeout(Duration::from_secs(300), all)
         .await
         .is_err()
