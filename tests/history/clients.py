@@ -40,7 +40,7 @@ class Client:
         time.sleep(self.rng.uniform(0.001, most_s))
 
     def config(self, **more):
-        return {"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 500, "socket.timeout.ms": 10_000,
+        return {"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 500, "socket.timeout.ms": 6_000,
                 **{name.replace("_", "."): value for name, value in more.items()}}
 
 
