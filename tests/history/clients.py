@@ -117,8 +117,9 @@ def transactions(client):
         transactional_id = client.name.rstrip("ab")
         writer = Writer(client, name, transactional_id)
         try:
+            since = now()
             writer.insist(lambda: writer.producer.init_transactions(10))
-            client.note("Init", writer=name, transactional_id=transactional_id)
+            client.note("Init", writer=name, transactional_id=transactional_id, since=since)
             while not client.ended:
                 transaction(client, writer)
                 client.pause(0.1)
@@ -264,8 +265,9 @@ def copier(client, protocol):
         name, life = f"{client.stem}.{life}", life + 1
         writer, member = Writer(client, name, client.name), Member(client, group, ["in"], protocol)
         try:
+            since = now()
             writer.insist(lambda: writer.producer.init_transactions(10))
-            client.note("Init", writer=name, transactional_id=client.name)
+            client.note("Init", writer=name, transactional_id=client.name, since=since)
             while not client.ended:
                 by_place = member.seen.read(member.consumer.consume(50, 0.2))
                 if by_place:

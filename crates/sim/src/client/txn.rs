@@ -60,12 +60,14 @@ impl Writer {
                 producer_epoch: -1,
                 ..Default::default()
             };
+            let since = field.clock.elapsed_us();
             if let Ok(answer) = conn.call(4, &request).await
                 && answer.error_code == 0
             {
                 field.note(Event::Init {
                     writer: name.to_owned(),
                     transactional_id: transactional_id.to_owned(),
+                    since,
                 });
                 let identity = Identity {
                     id: answer.producer_id,

@@ -67,10 +67,12 @@ pub enum Event {
         #[serde(default)]
         offset: Option<i64>,
     },
-    /// A transactional writer has its epoch: older writers of this transactional id are fenced from now on.
+    /// A transactional writer has its epoch: writers of this transactional id that had theirs when it asked are fenced from
+    /// now on.
     Init {
         writer: String,
         transactional_id: String,
+        since: u64,
     },
     /// A commit is asked for.
     Commit { writer: String, txn: u64 },

@@ -72,8 +72,8 @@ pub struct Model {
     pub txns: BTreeMap<(String, u64), Txn>,
     pub reads: Vec<Read>,
     pub marks: BTreeMap<(String, Place), Vec<Marks>>,
-    /// By transactional id, the writers in order.
-    pub inits: BTreeMap<String, Vec<(String, Moment)>>,
+    /// By transactional id: writer, when it asked, when it was answered.
+    pub inits: BTreeMap<String, Vec<(String, u64, Moment)>>,
     pub offsets: BTreeMap<(String, Place), Vec<Offset>>,
     pub trims: BTreeMap<Place, Vec<(u64, i64)>>,
     pub compacted: BTreeSet<Place>,
@@ -147,11 +147,12 @@ impl Model {
             Event::Init {
                 writer,
                 transactional_id,
+                since,
             } => self
                 .inits
                 .entry(transactional_id.clone())
                 .or_default()
-                .push((writer.clone(), when)),
+                .push((writer.clone(), *since, when)),
             Event::Commit { writer, txn } => self.txn(writer, *txn).commit = Some(when),
             Event::Committed { writer, txn } => self.txn(writer, *txn).committed = Some(when),
             Event::Abort { writer, txn } => self.txn(writer, *txn).abort = Some(when),

@@ -349,14 +349,19 @@ fn skipped() {
 
 #[test]
 fn fenced_writes() {
-    let init = |writer: &str| Event::Init {
+    let init = |writer: &str, since| Event::Init {
         writer: writer.into(),
         transactional_id: "tid".into(),
+        since,
     };
-    let story = Story::default()
-        .and(init("x1"))
-        .wrote("x1", 0, 0, 0, Some(1))
-        .and(init("x2"));
+    let first = Story::default()
+        .and(init("x1", 0))
+        .wrote("x1", 0, 0, 0, Some(1));
+    // Both asked at once, and the answers may have overtaken each other.
+    let together = first.clone().and(init("x2", 0)).committed("x1", 1);
+    let held = [(0, "x1", 0)];
+    together.held(0, &held, &held).is(&[]);
+    let story = first.and(init("x2", 2));
     story.clone().held(0, &[(0, "x1", 0)], &[]).is(&[]);
     story
         .clone()

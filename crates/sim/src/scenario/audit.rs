@@ -103,6 +103,8 @@ pub async fn read_all(field: &Field, all: &[Place]) -> Vec<String> {
                 tokio::time::timeout(PATIENCE, read_one(field, &mut conn, isolation, at, start));
             if read.await.is_err() {
                 findings.push(format!("{at:?} cannot be read to its end, {isolation:?}"));
+                // It was given up in the middle of a question.
+                conn.close();
             }
         }
     }

@@ -128,8 +128,13 @@ pub fn invented(model: &Model) -> Vec<Finding> {
 pub fn fenced(model: &Model) -> Vec<Finding> {
     let mut ends: HashMap<&str, usize> = HashMap::new();
     for writers in model.inits.values() {
-        for pair in writers.windows(2).filter(|pair| pair[0].0 != pair[1].0) {
-            ends.insert(&pair[0].0, pair[1].1);
+        for (place, (writer, _, had)) in writers.iter().enumerate() {
+            // Answers may overtake each other: only who asked after this one had its epoch is newer for certain.
+            let newer =
+                |other: &&(String, u64, usize)| other.0 != *writer && other.1 > model.times[*had];
+            if let Some(fence) = writers[place..].iter().find(newer) {
+                ends.insert(writer, fence.2);
+            }
         }
     }
     let mut found = Vec::new();
