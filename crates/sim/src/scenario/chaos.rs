@@ -35,7 +35,8 @@ pub async fn befall(
     }
     field.network.set_cuts(0);
     field.network.cut_all();
-    field.clock.jump_to(0);
+    // Ahead of wherever it was, so that what has a time-out meets it.
+    field.clock.jump_to(JUMP_MS_MAX as i64);
     events
 }
 
