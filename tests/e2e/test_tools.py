@@ -75,7 +75,7 @@ def brokers(tmp_path_factory):
 def run(tool, args, bootstrap, files):
     args = [files.get(arg.strip("{}"), arg) if arg.startswith("{") else arg for arg in args.split()]
     command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{LIB}/*", tool, "--bootstrap-server", bootstrap, *args]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     lines = done.stdout.splitlines()
     for pattern, own in OWN:
         lines = [re.sub(pattern, own, line) for line in lines]
