@@ -144,7 +144,7 @@ impl Hosted {
     pub fn tell(&mut self, answers: Vec<Answer>, written: &Result<Option<Written>, BrokerError>) {
         for answer in answers {
             if let Some(waiting) = self.waiting.remove(&answer.to) {
-                let written = written.as_ref().map(Clone::clone).map_err(|_| ());
+                let written = written.clone().map_err(|_| ());
                 // A client that went away meanwhile is found out by its session timeout.
                 let _ = waiting.send((answer.reply, written));
             }

@@ -37,6 +37,9 @@ pub(crate) type Written = Shared<Durable>;
 /// A key and what is to be under it.
 pub(crate) type Record = (Vec<u8>, Option<Vec<u8>>);
 
+/// The same, of what is in memory.
+type Entry<'a> = (&'a [u8], Option<&'a [u8]>);
+
 /// A group as it was.
 pub(crate) enum Saved {
     Classic(SavedGroup),
@@ -125,7 +128,7 @@ impl GroupJournal {
 
     fn rewrite(&self, state: &mut State) {
         let end = self.log.state(GROUPS).submitted_end;
-        let mut batches: Vec<Vec<(&[u8], Option<&[u8]>)>> = vec![Vec::new()];
+        let mut batches: Vec<Vec<Entry>> = vec![Vec::new()];
         let mut bytes = 0;
         for (key, value) in &state.live {
             bytes += key.len() + value.len();

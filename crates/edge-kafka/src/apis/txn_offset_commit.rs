@@ -66,7 +66,7 @@ async fn commit(call: &Call, request: &TxnOffsetCommitRequestData, count: usize)
     for topic in &request.topics {
         let unfit = unfit(call, topic);
         for partition in &topic.partitions {
-            let there = unfit.clone().and_then(|partitions| {
+            let there = unfit.and_then(|partitions| {
                 match (0..partitions).contains(&partition.partition_index) {
                     true => Ok(()),
                     false => Err(ErrorCode::UnknownTopicOrPartition),
