@@ -145,7 +145,7 @@ apis! {
     AddPartitionsToTxn = 24, 0..=5, AddPartitionsToTxnRequestData -> AddPartitionsToTxnResponseData;
     AddOffsetsToTxn = 25, 0..=4, AddOffsetsToTxnRequestData -> AddOffsetsToTxnResponseData;
     EndTxn = 26, 0..=5, EndTxnRequestData -> EndTxnResponseData;
-    WriteTxnMarkers = 27, 1..=1, WriteTxnMarkersRequestData -> WriteTxnMarkersResponseData;
+    WriteTxnMarkers = 27, 1..=2, WriteTxnMarkersRequestData -> WriteTxnMarkersResponseData;
     TxnOffsetCommit = 28, 0..=5, TxnOffsetCommitRequestData -> TxnOffsetCommitResponseData;
     DescribeAcls = 29, 1..=3, DescribeAclsRequestData -> DescribeAclsResponseData;
     CreateAcls = 30, 1..=3, CreateAclsRequestData -> CreateAclsResponseData;
