@@ -28,6 +28,7 @@ const GROWTH_MB_MAX: u64 = 150;
 const PATIENCE: Duration = Duration::from_millis(20);
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
+static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name)
@@ -54,20 +55,29 @@ fn mutated(corpus: &[Vec<u8>], rng: &mut Mutator) -> Vec<u8> {
     [&length.to_be_bytes()[..], &payload].concat()
 }
 
-/// One connection: its frames, then what the node says within the patience.
-async fn connection(edge: Edge, stop: watch::Receiver<bool>, bytes: Vec<u8>) {
+/// One connection: frame by frame, each followed by what the node says within the patience. Gives how many were taken
+/// before it hung up.
+async fn connection(edge: Edge, stop: watch::Receiver<bool>, frames: &[Vec<u8>]) -> usize {
     let (mut client, server) = tokio::io::duplex(256 * 1024);
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let served = tokio::spawn(edge.connection(tokio::io::split(server), peer, stop));
-    let mut answers = vec![0; 64 * 1024];
-    // The node may hang up in the middle of it.
-    let _ = tokio::time::timeout(PATIENCE, client.write_all(&bytes)).await;
-    while let Ok(Ok(1..)) = tokio::time::timeout(PATIENCE, client.read(&mut answers)).await {}
+    let mut answer = vec![0; 64 * 1024];
+    let mut taken = 0;
+    for frame in frames {
+        taken += 1;
+        let sent = tokio::time::timeout(PATIENCE, client.write_all(frame)).await;
+        let said = tokio::time::timeout(PATIENCE, client.read(&mut answer)).await;
+        ANSWERS.fetch_add(u64::from(matches!(said, Ok(Ok(1..)))), Ordering::SeqCst);
+        if !matches!(sent, Ok(Ok(()))) || matches!(said, Ok(Ok(0) | Err(_))) {
+            break;
+        }
+    }
     drop(client);
     served.abort();
     if let Err(error) = served.await {
         assert!(!error.is_panic(), "the connection panicked");
     }
+    taken
 }
 
 /// A node's life: frames from this seed on.
@@ -83,17 +93,17 @@ async fn life(corpus: &[Vec<u8>], first: u64, frames: u64) {
     broker.start_background();
     let edge = Edge::new(Arc::clone(&broker), EdgeConfig::new("node", 9092));
     let (_stop, stopped) = watch::channel(false);
-    for seed in (first..first + frames).step_by(FRAMES_PER_CONNECTION as usize) {
-        let mut rng = Mutator::new(seed);
-        let mut bytes = Vec::new();
-        for _ in 0..FRAMES_PER_CONNECTION {
-            bytes.extend(mutated(corpus, &mut rng));
-        }
-        connection(edge.clone(), stopped.clone(), bytes).await;
+    let mut seed = first;
+    while seed < first + frames {
+        let one = |at| mutated(corpus, &mut Mutator::new(at));
+        let some: Vec<Vec<u8>> = (seed..seed + FRAMES_PER_CONNECTION).map(one).collect();
+        // What comes behind a frame that ends its connection has another one.
+        seed += connection(edge.clone(), stopped.clone(), &some).await as u64;
         assert_eq!(
             PANICS.load(Ordering::SeqCst),
             0,
-            "seed {seed}: repeat with FRAMES_SEED={seed} FRAMES={FRAMES_PER_CONNECTION}"
+            "repeat with FRAMES_SEED={} FRAMES=64",
+            seed.saturating_sub(FRAMES_PER_CONNECTION)
         );
     }
     tasks.end().await;
@@ -141,9 +151,11 @@ fn mutated_frames_do_no_harm() {
             );
         }
     }
+    let answers = ANSWERS.load(Ordering::SeqCst);
+    assert!(answers > frames / 5, "only {answers} answers");
     let (seconds, now_mb) = (began.elapsed().as_secs_f64(), resident_mb());
     println!(
-        "{frames} frames of {} kinds in {seconds:.0} s; resident {now_mb} MB, {least_mb} MB at the beginning",
+        "{frames} frames of {} kinds, {answers} answers in {seconds:.0} s; resident {now_mb} MB, {least_mb} MB at the beginning",
         corpus.len()
     );
 }
