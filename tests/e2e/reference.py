@@ -46,8 +46,7 @@ class Kafka:
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self.folder / "server.properties"
         properties.write_text(PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder))
-        # Eligible leader replicas mean nothing on one node, and would make min.insync.replicas a dynamic setting.
-        storage = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", properties, "--feature", "eligible.leader.replicas.version=0"]
+        storage = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", properties]
         subprocess.run(self.java(*storage), check=True, capture_output=True, timeout=60)
         self.log = open(self.folder / "log", "wb")
         self.process = subprocess.Popen(self.java("kafka.Kafka", properties), stdout=self.log, stderr=subprocess.STDOUT)
