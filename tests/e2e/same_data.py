@@ -1,5 +1,5 @@
 """Scenarios of records and offsets: produce, fetch, list offsets, epochs, delete records."""
-from kafka_messages import record_batch
+from kafka_messages import NOW_MS, crc32c, record_batch
 
 NOWHERE = "00000000-0000-4000-8000-00000000beef"
 
@@ -67,7 +67,6 @@ def refused_batches(run):
 
 
 def miscounted():
-    from kafka_messages import crc32c
     batch = bytearray(record_batch([b"a"]))
     batch[23:27] = (3).to_bytes(4, "big")
     batch[57:61] = (4).to_bytes(4, "big")
@@ -142,11 +141,11 @@ def offsets(run):
     for v in run.versions("ListOffsets"):
         topic = run.topic(f"offsets-{v}")
         for n in range(3):
-            run.peer.call("Produce", 9, produce(run, 9, topic, record_batch([b"a", b"b"], timestamp=1_700_000_000_000 + n * 1000)))
-        times = [-1, -2, -3, -4, -5, -6, -7, 0, 1_700_000_001_000, 1_700_000_001_001, 1_700_000_009_000]
-        for time in times:
-            run.ask(f"at {time}", "ListOffsets", v, list_offsets(v, topic, time))
-            run.ask(f"committed at {time}", "ListOffsets", v, {**list_offsets(v, topic, time), **({"IsolationLevel": 1} if v >= 2 else {})})
+            run.peer.call("Produce", 9, produce(run, 9, topic, record_batch([b"a", b"b"], timestamp=NOW_MS + n * 1000)))
+        times = {str(time): time for time in range(-7, 1)} | {"second": NOW_MS + 1000, "after second": NOW_MS + 1001, "later": NOW_MS + 9000}
+        for label, time in times.items():
+            run.ask(f"at {label}", "ListOffsets", v, list_offsets(v, topic, time))
+            run.ask(f"committed at {label}", "ListOffsets", v, {**list_offsets(v, topic, time), **({"IsolationLevel": 1} if v >= 2 else {})})
         run.ask("unknown topic", "ListOffsets", v, list_offsets(v, "not there", -1))
         run.ask("unknown partition", "ListOffsets", v, list_offsets(v, topic, -1, partition=9))
         run.ask("partition twice", "ListOffsets", v, list_offsets(v, topic, -1, partition=[0, 0]))
