@@ -6,7 +6,7 @@ from reference import Closed
 
 NOWHERE = "00000000-0000-4000-8000-00000000beef"
 TOPIC, GROUP, BROKER, CLUSTER = 2, 32, 4, 4
-# What Headwater does not serve: see docs/kafka.md.
+# What Headwater does not serve: see docs/compatibility.md.
 ELSEWHERE = {76, 77, 78, 79, 83, 84, 85, 86, 87, 90, 91, 92}
 
 
