@@ -9,6 +9,8 @@ import subprocess
 from conftest import ROOT, eventually, free_port
 
 LIB = pathlib.Path(os.environ.get("KAFKA_LIB", ROOT / ".test-env/kafka/lib"))
+# How long a JVM may take on a busy machine.
+START_SECONDS = 180
 CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"
 PROPERTIES = """
 process.roles=broker,controller
@@ -47,10 +49,10 @@ class Kafka:
         properties = self.folder / "server.properties"
         properties.write_text(PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder))
         storage = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", properties]
-        subprocess.run(self.java(*storage), check=True, capture_output=True, timeout=60)
+        subprocess.run(self.java(*storage), check=True, capture_output=True, timeout=START_SECONDS)
         self.log = open(self.folder / "log", "wb")
         self.process = subprocess.Popen(self.java("kafka.Kafka", properties), stdout=self.log, stderr=subprocess.STDOUT)
-        eventually(self.answers, 60, f"Kafka is up; see {self.folder}/log")
+        eventually(self.answers, START_SECONDS, f"Kafka is up; see {self.folder}/log")
         return self
 
     def answers(self):

@@ -127,7 +127,7 @@ def port(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def met():
-    """Which of the DIFFERENCES were met."""
+    """Which of the DIFFERENCES were met, and in which scenarios it was looked."""
     return set()
 
 
@@ -139,6 +139,7 @@ def test_same_answers(definitions, kafka, port, met, scenario):
     scenario(ours)
     assert reference.answers.keys() == ours.answers.keys()
     assert reference.answers, "nothing was asked"
+    met.add(scenario)
     found = []
     for label, answer in reference.answers.items():
         other = [one for one in differing(answer, ours.answers[label]) if not explained(label, one[0], met)]
@@ -154,5 +155,7 @@ def explained(label, path, met):
 
 
 def test_every_difference_is_one(met):
+    if not met.issuperset(SCENARIOS):
+        pytest.skip("not every scenario was compared")
     stale = [d for d in DIFFERENCES if d not in met]
     assert not stale, f"no longer different: {stale}"
