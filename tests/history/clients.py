@@ -59,7 +59,8 @@ class Writer:
 
         def acked(error, message):
             if not error:
-                self.client.note("Ack", writer=self.name, n=n, offset=message.offset())
+                offset = message.offset()
+                self.client.note("Ack", writer=self.name, n=n, offset=offset if offset is not None and offset >= 0 else None)
 
         while True:
             try:
@@ -217,16 +218,18 @@ class Member:
                     return
         else:
             committed = []
+        # What was fetched for the last assignment may come with this one: reads are noted from the first record on.
         start = {}
         for one in committed:
             offset = max(one.offset, -1)
             self.client.note("Position", group=self.group, since=since, at=(one.topic, one.partition), offset=offset)
             start[one.topic, one.partition] = one.offset = max(offset, 0)
         if self.incremental:
-            self.seen.next.update(start)
+            for place in start:
+                self.seen.next.pop(place, None)
             consumer.incremental_assign(committed)
         else:
-            self.seen.begin(start)
+            self.seen.begin({})
             consumer.assign(committed)
 
     def revoked(self, consumer, partitions):
