@@ -185,7 +185,7 @@ fn check_entity(entity: &QuotaEntity) -> Result<(), String> {
 }
 
 fn is_address(text: &str) -> bool {
-    text.parse::<std::net::IpAddr>().is_ok()
+    text.parse::<core::net::IpAddr>().is_ok()
 }
 
 fn check_value(key: &str, kind: Kind, value: f64) -> Result<(), String> {
