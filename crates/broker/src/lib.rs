@@ -64,7 +64,7 @@ pub use inspect::{GroupLag, MemberView, PartitionLag, PlacedRecord, TopicView};
 pub use list_offsets::{FoundOffset, OffsetSpec};
 pub use new_topics::{MorePartitions, NewTopic};
 pub use produce::{Appended, Ticket};
-pub use producers::{ActiveProducer, ProducerSnapshot};
+pub use producers::{ActiveProducer, ProducerSnapshot, StoredBatch};
 pub use scopes::{ConfigEntry, ConfigOp, ConfigSource, ConfigTarget, Synonym};
 pub use stable::AbortedRange;
 pub use topics::{LEADER_EPOCH, TopicRef};

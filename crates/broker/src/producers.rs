@@ -12,7 +12,7 @@ use crate::error::BrokerError;
 use crate::stable::{AbortedRange, Stable};
 
 /// Batches remembered per producer: as many as a producer may have in flight.
-const BATCHES_MAX: usize = 5;
+pub(crate) const BATCHES_MAX: usize = 5;
 /// Producers of one partition above which the silent ones are forgotten at once and not only now and then.
 const PRODUCERS_SOFT_MAX: usize = 1_000;
 /// Silence after which a producer may be forgotten (Kafka's default of `producer.id.expiration.ms`), in milliseconds.
@@ -63,6 +63,15 @@ pub struct ProducerSnapshot {
     /// -1: no marker so far.
     pub coordinator_epoch: i32,
     pub seen_ms: i64,
+    /// The newest batches of this epoch, oldest first: what may still be sent again.
+    pub window: [Option<StoredBatch>; BATCHES_MAX],
+}
+
+impl ProducerSnapshot {
+    /// The batches that may still be sent again.
+    pub fn batches(&self) -> impl Iterator<Item = &StoredBatch> {
+        self.window.iter().flatten()
+    }
 }
 
 /// A producer as DescribeProducers shows it.
@@ -79,12 +88,13 @@ pub struct ActiveProducer {
     pub txn_first: Option<Offset>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Stored {
-    first: i32,
-    last: i32,
-    base_offset: Offset,
-    last_offset: Offset,
+/// A batch that is stored: its first and last sequence, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredBatch {
+    pub first: i32,
+    pub last: i32,
+    pub base_offset: Offset,
+    pub last_offset: Offset,
 }
 
 #[derive(Clone, Debug)]
@@ -93,7 +103,7 @@ struct Producer {
     /// The sequence that its next batch has to begin with.
     next: i32,
     /// For telling duplicates.
-    batches: VecDeque<Stored>,
+    batches: VecDeque<StoredBatch>,
     seen_ms: i64,
     coordinator_epoch: i32,
     txn_first: Option<Offset>,
@@ -133,7 +143,7 @@ impl Producer {
         if self.batches.len() == BATCHES_MAX {
             self.batches.pop_front();
         }
-        self.batches.push_back(Stored {
+        self.batches.push_back(StoredBatch {
             first: batch.first,
             last: batch.last,
             base_offset: placed.base_offset,
@@ -164,7 +174,7 @@ impl Producers {
                 got: batch.epoch,
             });
         }
-        let same = |stored: &&Stored| stored.first == batch.first && stored.last == batch.last;
+        let same = |stored: &&StoredBatch| stored.first == batch.first && stored.last == batch.last;
         let stored = known.batches.iter().find(same);
         if let Some(stored) = stored.filter(|_| batch.epoch == known.epoch) {
             return Ok(Verdict::Duplicate {
@@ -308,7 +318,9 @@ impl Producers {
             return;
         }
         let sequenced = sequenced(batch);
-        if sequenced.epoch == producer.epoch {
+        // What the snapshot's window does not hold is older than it, but for snapshots that had no window yet.
+        let in_window = |stored: &StoredBatch| stored.base_offset >= placed.base_offset;
+        if sequenced.epoch == producer.epoch && !producer.batches.iter().any(in_window) {
             producer.remember(sequenced, placed);
         }
         if sequenced.transactional {
@@ -349,6 +361,7 @@ impl Producers {
             last_offset: producer.newest.1,
             coordinator_epoch: producer.coordinator_epoch,
             seen_ms: producer.seen_ms,
+            window: std::array::from_fn(|at| producer.batches.get(at).copied()),
         };
         self.by_id.iter().map(snapshot)
     }
@@ -363,8 +376,10 @@ impl Producers {
             last_offset,
             coordinator_epoch,
             seen_ms,
+            window,
         } = snapshot;
         let producer = Producer {
+            batches: window.into_iter().flatten().collect(),
             coordinator_epoch,
             newest: (base_offset, last_offset),
             ..Producer::beginning_with(epoch, after(last_sequence), seen_ms)

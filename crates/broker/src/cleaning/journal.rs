@@ -4,6 +4,7 @@
 //! ```text
 //! producer  key:   1 u8 | topic [u8; 16] | partition i32 | producer id i64
 //!           value: epoch i16 | last sequence i32 | base offset i64 | last offset i64 | coordinator epoch i32 | seen i64 (ms)
+//!                  | (first i32 | last i32 | base offset i64 | last offset i64)* of its newest batches, oldest first
 //! clean     key:   2 u8 | topic [u8; 16] | partition i32
 //!           value: clean to i64 | bytes u64 | horizon i64 (ms)
 //! ```
@@ -20,7 +21,7 @@ use parking_lot::Mutex;
 
 use crate::error::{BrokerError, OpenError};
 use crate::journal::{self, PRODUCERS};
-use crate::producers::ProducerSnapshot;
+use crate::producers::{BATCHES_MAX, ProducerSnapshot, StoredBatch};
 
 const PRODUCER: u8 = 1;
 const CLEAN: u8 = 2;
@@ -218,6 +219,12 @@ fn encode(note: &Note) -> (Vec<u8>, Vec<u8>) {
             value.put_i64(one.last_offset);
             value.put_i32(one.coordinator_epoch);
             value.put_i64(one.seen_ms);
+            for batch in one.batches() {
+                value.put_i32(batch.first);
+                value.put_i32(batch.last);
+                value.put_i64(batch.base_offset);
+                value.put_i64(batch.last_offset);
+            }
         }
         Note::Clean(partition, clean) => {
             put_key(CLEAN, partition);
@@ -248,6 +255,7 @@ fn decode(mut key: Bytes, mut value: Bytes) -> Option<Note> {
                 last_offset: value.try_get_i64().ok()?,
                 coordinator_epoch: value.try_get_i32().ok()?,
                 seen_ms: value.try_get_i64().ok()?,
+                window: window(value)?,
             },
         )),
         CLEAN => Some(Note::Clean(
@@ -260,6 +268,22 @@ fn decode(mut key: Bytes, mut value: Bytes) -> Option<Note> {
         )),
         _ => None,
     }
+}
+
+fn window(mut value: Bytes) -> Option<[Option<StoredBatch>; BATCHES_MAX]> {
+    let mut window = [None; BATCHES_MAX];
+    for place in &mut window {
+        if !value.has_remaining() {
+            break;
+        }
+        *place = Some(StoredBatch {
+            first: value.try_get_i32().ok()?,
+            last: value.try_get_i32().ok()?,
+            base_offset: value.try_get_i64().ok()?,
+            last_offset: value.try_get_i64().ok()?,
+        });
+    }
+    Some(window)
 }
 
 #[cfg(test)]
@@ -277,6 +301,15 @@ mod tests {
         }
     }
 
+    fn stored(first: i32, base_offset: Offset) -> StoredBatch {
+        StoredBatch {
+            first,
+            last: first + 4,
+            base_offset,
+            last_offset: base_offset + 4,
+        }
+    }
+
     fn snapshot(producer_id: i64, seen_ms: i64) -> ProducerSnapshot {
         ProducerSnapshot {
             producer_id,
@@ -286,6 +319,13 @@ mod tests {
             last_offset: 104,
             coordinator_epoch: -1,
             seen_ms,
+            window: [
+                Some(stored(40, 100)),
+                Some(stored(45, 105)),
+                None,
+                None,
+                None,
+            ],
         }
     }
 

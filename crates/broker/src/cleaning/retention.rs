@@ -11,6 +11,7 @@ use headwater_meta::configs::Cleanup;
 use super::meters::Round;
 use crate::Broker;
 use crate::error::BrokerError;
+use crate::producers::StoredBatch;
 
 /// Names of topics that the node makes begin with one of these.
 const OWN_PREFIXES: [&str; 2] = ["__", "headwater-"];
@@ -145,7 +146,8 @@ impl Broker {
         let notes = trims.iter().flat_map(|(id, to)| {
             self.outliving(*id, |one| {
                 // A marker may stay that is newer than the last data, whose sequence would be lost.
-                one.last_offset < *to || one.coordinator_epoch >= 0
+                let going = |batch: &StoredBatch| batch.last_offset < *to;
+                one.last_offset < *to || one.coordinator_epoch >= 0 || one.batches().any(going)
             })
         });
         let notes = notes.collect();

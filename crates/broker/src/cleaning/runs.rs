@@ -234,7 +234,8 @@ impl Broker {
             piece.gone.iter().any(|batch| {
                 batch.producer_id == one.producer_id
                     && (batch.last_offset() == one.last_offset
-                        || batch.last_sequence() == one.last_sequence)
+                        || batch.last_sequence() == one.last_sequence
+                        || one.batches().any(|kept| kept.last == batch.last_sequence()))
             })
         });
         // Before their markers: a consumer that was told of an aborted transaction waits for its marker.

@@ -81,11 +81,18 @@ pub async fn trim(field: Field, at: Place, seed: u64) {
             timeout_ms: 5_000,
             ..Default::default()
         };
-        let answer = conn.call(2, &request).await;
-        let done = answer
-            .ok()
-            .and_then(|answer| Some(answer.topics.first()?.partitions.first()?.clone()));
-        if let Some(done) = done.filter(|done| done.error_code == 0) {
+        // An answer may get lost on its way: it is asked again until it is known what was deleted.
+        let done = loop {
+            let answer = conn.call(2, &request).await;
+            let first = |answer: m::DeleteRecordsResponseData| {
+                Some(answer.topics.first()?.partitions.first()?.clone())
+            };
+            match answer.ok().and_then(first) {
+                Some(done) => break done,
+                None => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        };
+        if done.error_code == 0 {
             let (at, before) = (at.clone(), done.low_watermark);
             field.note(Event::Trimmed { at, before });
         }

@@ -145,6 +145,7 @@ fn begin_plain(clients: &mut JoinSet<()>, field: &Field, rng: &mut Mutator) {
         ("p1", places("plain", 3)),
         ("i0", places("in", 2)),
         ("t0", places("trim", 1)),
+        ("k0", places(producer::KEYED, 1)),
     ];
     for (name, places) in writers {
         let seed = rng.next_u64();

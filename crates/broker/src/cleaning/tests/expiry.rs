@@ -170,6 +170,11 @@ async fn a_producer_is_known_after_its_batches_are_gone_and_a_restart() {
         bench.put("t", sequenced(4, 1, 4, 1)).await,
         Err(BrokerError::InvalidProducerEpoch { .. })
     ));
+    // What was in flight may come again, and is told where it was.
+    for sequence in 0..4 {
+        let again = bench.put("t", sequenced(4, 2, sequence, 1)).await.unwrap();
+        assert_eq!(again.base_offset, i64::from(sequence));
+    }
     let next = bench.put("t", sequenced(4, 2, 4, 1)).await.unwrap();
     assert_eq!(next.base_offset, 5);
     // What came later counts more than what was noted.
