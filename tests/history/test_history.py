@@ -112,7 +112,7 @@ def make_topics(node):
     from confluent_kafka.admin import AdminClient, NewTopic
     admin = AdminClient({"bootstrap.servers": node.bootstrap})
     topics = [NewTopic(topic, partitions, 1) for topic, partitions in clients.TOPICS.items()]
-    topics.append(NewTopic("ballast", 1, 1, config={"retention.bytes": "1000000", "segment.bytes": "1000000"}))
+    topics.append(NewTopic("ballast", 1, 1, config={"retention.bytes": "1000000", "segment.bytes": "1048576"}))
     for made in admin.create_topics(topics).values():
         made.result(30)
 

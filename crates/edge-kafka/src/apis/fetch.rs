@@ -249,7 +249,7 @@ fn partition_data(index: i32, committed: bool, result: &Outcome) -> PartitionDat
             high_watermark: -1,
             last_stable_offset: -1,
             log_start_offset: -1,
-            aborted_transactions: Some(Vec::new()),
+            aborted_transactions: None,
             ..Default::default()
         };
     };
