@@ -249,7 +249,8 @@ fn partition_data(index: i32, committed: bool, result: &Outcome) -> PartitionDat
             high_watermark: -1,
             last_stable_offset: -1,
             log_start_offset: -1,
-            aborted_transactions: None,
+            // As Kafka: a list where nothing was read at all, none where a read was refused.
+            aborted_transactions: (!refused_read(error_code)).then(Vec::new),
             ..Default::default()
         };
     };
@@ -261,6 +262,15 @@ fn partition_data(index: i32, committed: bool, result: &Outcome) -> PartitionDat
         aborted_transactions: committed.then(|| aborted(fetched)),
         ..Default::default()
     }
+}
+
+fn refused_read(error_code: i16) -> bool {
+    let codes = [
+        ErrorCode::OffsetOutOfRange,
+        ErrorCode::FencedLeaderEpoch,
+        ErrorCode::UnknownLeaderEpoch,
+    ];
+    codes.iter().any(|code| code.code() == error_code)
 }
 
 fn aborted(fetched: &Fetched) -> Vec<AbortedTransaction> {
