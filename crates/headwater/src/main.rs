@@ -71,5 +71,7 @@ fn start_logging(filter: &str) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(color)
+        // Where the log of events goes to a disk that is full, complaining about it would end the thread that has something to say.
+        .log_internal_errors(false)
         .init();
 }
