@@ -25,8 +25,6 @@ const VERSION: u8 = 2;
 const VERSION_MIN: u8 = 1;
 /// Commits beyond four times the number of offsets after which everything is written anew.
 const COMMITS_MAX: usize = 10_000;
-/// Offsets in one batch of a rewrite.
-const REWRITE_BATCH: usize = 4_096;
 
 /// Topic and partition.
 pub type Place = (String, i32);
@@ -129,23 +127,16 @@ impl CommittedStore {
         state: &mut State,
         entries: Vec<(String, Place, Option<CommittedOffset>)>,
     ) -> Result<Option<Durable>, BrokerError> {
-        if entries.is_empty() {
-            return Ok(None);
-        }
-        let durable = self.append(
-            entries
-                .iter()
-                .map(|(group, place, committed)| (group.as_str(), place, committed.as_ref())),
-            None,
-        )?;
-        state.commits += entries.len();
-        entries
-            .into_iter()
-            .for_each(|(group, place, committed)| state.apply(&group, place, committed));
-        if state.commits > COMMITS_MAX + 4 * state.live() {
-            self.rewrite(state);
-        }
-        Ok(Some(durable))
+        self.write_locked_with(state, entries, |append| {
+            let Some(append) = append else {
+                return Ok(None);
+            };
+            let commit = Commit {
+                appends: vec![append],
+                ..Commit::default()
+            };
+            Ok(Some(self.log.submit(commit)?.durable))
+        })
     }
 
     /// Sets (or with `None` deletes) offsets as part of a commit that `submit` makes; without entries it gets nothing to append.
@@ -157,17 +148,30 @@ impl CommittedStore {
         entries: Vec<(String, Place, Option<CommittedOffset>)>,
         submit: impl FnOnce(Option<Append>) -> Result<T, BrokerError>,
     ) -> Result<T, BrokerError> {
+        self.write_locked_with(&mut self.state.lock(), entries, submit)
+    }
+
+    fn write_locked_with<T>(
+        &self,
+        state: &mut State,
+        entries: Vec<(String, Place, Option<CommittedOffset>)>,
+        submit: impl FnOnce(Option<Append>) -> Result<T, BrokerError>,
+    ) -> Result<T, BrokerError> {
         if entries.is_empty() {
             return submit(None);
         }
-        let mut state = self.state.lock();
-        let all = entries
+        let records: Vec<_> = entries
             .iter()
-            .map(|(group, place, one)| (group.as_str(), place, one.as_ref()));
-        let submitted = submit(Some(self.encode(all)))?;
+            .map(|(group, place, committed)| record(group, place, committed.as_ref()))
+            .collect();
+        let append = journal::append(COMMITTED, self.clock.now_ms(), &records);
+        let submitted = submit(Some(append))?;
         state.commits += entries.len();
         for (group, place, committed) in entries {
             state.apply(&group, place, committed);
+        }
+        if state.commits > COMMITS_MAX + 4 * state.live() {
+            self.rewrite(state);
         }
         Ok(submitted)
     }
@@ -237,72 +241,29 @@ impl CommittedStore {
     /// # Errors
     /// Something is still on its way to the disk, and the log takes nothing that could be waited for.
     pub fn barrier(&self) -> Result<Option<Durable>, BrokerError> {
-        let state = self.log.state(COMMITTED);
-        if state.durable_end >= state.submitted_end {
-            return Ok(None);
-        }
-        let commit = Commit {
-            trims: vec![(COMMITTED, state.start)],
-            ..Commit::default()
-        };
-        Ok(Some(self.log.submit(commit)?.durable))
-    }
-
-    fn encode<'a>(
-        &self,
-        entries: impl Iterator<Item = (&'a str, &'a Place, Option<&'a CommittedOffset>)>,
-    ) -> Append {
-        let encode = |(group, place, committed): (&str, &Place, Option<&CommittedOffset>)| {
-            (encode_key(group, place), committed.map(encode_value))
-        };
-        let entries: Vec<(Vec<u8>, Option<Vec<u8>>)> = entries.map(encode).collect();
-        let records = entries
-            .iter()
-            .map(|(key, value)| (Some(key.as_slice()), value.as_deref()));
-        let batch = journal::batch(self.clock.now_ms(), records);
-        Append {
-            partition: COMMITTED,
-            batch,
-        }
-    }
-
-    fn append<'a>(
-        &self,
-        entries: impl Iterator<Item = (&'a str, &'a Place, Option<&'a CommittedOffset>)>,
-        trim: Option<Offset>,
-    ) -> Result<Durable, BrokerError> {
-        let trims = trim.map(|to| (COMMITTED, to)).into_iter().collect();
-        let commit = Commit {
-            appends: vec![self.encode(entries)],
-            trims,
-            ..Commit::default()
-        };
-        Ok(self.log.submit(commit)?.durable)
+        journal::barrier(&*self.log, COMMITTED)
     }
 
     fn rewrite(&self, state: &mut State) {
         let end = self.log.state(COMMITTED).submitted_end;
-        let all: Vec<_> = state
-            .groups
-            .iter()
-            .flat_map(|(group, offsets)| {
-                offsets
-                    .iter()
-                    .map(move |(place, one)| (group.as_str(), place, Some(one)))
-            })
-            .collect();
-        let chunks = all.chunks(REWRITE_BATCH).count();
-        for (number, chunk) in all.chunks(REWRITE_BATCH).enumerate() {
-            let trim = (number + 1 == chunks).then_some(end);
-            if let Err(error) = self.append(chunk.iter().copied(), trim) {
-                tracing::warn!(%error, "committed offsets were not written anew");
-                // Not again with every commit while the log is busy.
-                state.commits = 4 * state.live();
-                return;
-            }
+        let of_group = |(group, offsets): (&String, &BTreeMap<Place, CommittedOffset>)| {
+            let record = |(place, one)| record(group, place, Some(one));
+            offsets.iter().map(record).collect::<Vec<_>>()
+        };
+        let live = state.groups.iter().flat_map(of_group);
+        let now_ms = self.clock.now_ms();
+        if let Err(error) = journal::rewrite(&*self.log, (COMMITTED, end), now_ms, live) {
+            tracing::warn!(%error, "committed offsets were not written anew");
+            // Not again with every commit while the log is busy.
+            state.commits = 4 * state.live();
+            return;
         }
         state.commits = state.live();
     }
+}
+
+fn record(group: &str, place: &Place, committed: Option<&CommittedOffset>) -> journal::Record {
+    (encode_key(group, place), committed.map(encode_value))
 }
 
 pub(crate) fn encode_key(group: &str, (topic, partition): &Place) -> Vec<u8> {

@@ -10,6 +10,7 @@ use headwater_record::BatchHeader;
 use crate::Broker;
 use crate::conform::{Conformed, conform};
 use crate::error::BrokerError;
+use crate::journal;
 use crate::producers::{Placed, Sequenced, Verdict, last_sequence};
 use crate::topics::TopicRef;
 use crate::txns::Writer;
@@ -152,7 +153,8 @@ impl Broker {
         } = producers.check(sequenced)?
         {
             let log_start = self.log.state(id).start;
-            let durable = self.durable_to(id, last_offset + 1)?;
+            let durable = journal::durable_to(&*self.log, id, last_offset + 1)?
+                .unwrap_or_else(|| Box::pin(std::future::ready(Ok(()))));
             return Ok(Ticket {
                 base_offset,
                 log_append_time_ms: None,
@@ -193,21 +195,5 @@ impl Broker {
             log_start,
             durable: submitted.durable,
         })
-    }
-
-    /// Resolves when everything of the partition below `end` is durable.
-    ///
-    /// # Errors
-    /// The log takes nothing, so that nobody can say when that is.
-    fn durable_to(&self, partition: PartitionId, end: Offset) -> Result<Durable, BrokerError> {
-        if self.log.state(partition).durable_end >= end {
-            return Ok(Box::pin(std::future::ready(Ok(()))));
-        }
-        // An empty commit of the same shard follows what is waited for, and tells of a failing disk, too.
-        let empty = Commit {
-            trims: vec![(partition, 0)],
-            ..Commit::default()
-        };
-        Ok(self.log.submit(empty)?.durable)
     }
 }

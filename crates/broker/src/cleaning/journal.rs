@@ -27,8 +27,6 @@ const PRODUCER: u8 = 1;
 const CLEAN: u8 = 2;
 /// Records beyond four times the number of keys after which everything is written anew.
 const RECORDS_MAX: usize = 1_000;
-/// Records in one batch of a rewrite.
-const REWRITE_BATCH: usize = 4_096;
 
 /// How far compaction has come in a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,39 +168,26 @@ impl CleaningJournal {
         if state.written <= RECORDS_MAX + 4 * state.live() {
             return;
         }
-        match self.rewrite(&state.notes(), now_ms) {
+        let end = self.log.state(PRODUCERS).submitted_end;
+        let live = state.notes();
+        match journal::rewrite(
+            &*self.log,
+            (PRODUCERS, end),
+            now_ms,
+            live.iter().map(encode),
+        ) {
             Ok(()) => state.written = state.live(),
             Err(error) => tracing::warn!(%error, "the journal of cleaning was not written anew"),
         }
     }
-
-    fn rewrite(&self, notes: &[Note], now_ms: i64) -> Result<(), BrokerError> {
-        let end = self.log.state(PRODUCERS).submitted_end;
-        for chunk in notes.chunks(REWRITE_BATCH) {
-            self.log.submit(Commit {
-                appends: vec![append(chunk, now_ms)],
-                ..Commit::default()
-            })?;
-        }
-        self.log.submit(Commit {
-            trims: vec![(PRODUCERS, end)],
-            ..Commit::default()
-        })?;
-        Ok(())
-    }
 }
 
 fn append(notes: &[Note], now_ms: i64) -> Append {
-    let encoded: Vec<_> = notes.iter().map(encode).collect();
-    let entries = encoded.iter();
-    let entries = entries.map(|(key, value)| (Some(key.as_slice()), Some(value.as_slice())));
-    Append {
-        partition: PRODUCERS,
-        batch: journal::batch(now_ms, entries),
-    }
+    let records: Vec<_> = notes.iter().map(encode).collect();
+    journal::append(PRODUCERS, now_ms, &records)
 }
 
-fn encode(note: &Note) -> (Vec<u8>, Vec<u8>) {
+fn encode(note: &Note) -> journal::Record {
     let (mut key, mut value) = (Vec::with_capacity(29), Vec::with_capacity(34));
     let mut put_key = |kind, partition: &PartitionId| {
         key.put_u8(kind);
@@ -233,7 +218,7 @@ fn encode(note: &Note) -> (Vec<u8>, Vec<u8>) {
             value.put_i64(clean.horizon_ms);
         }
     }
-    (key, value)
+    (key, Some(value))
 }
 
 fn decode(mut key: Bytes, mut value: Bytes) -> Option<Note> {
@@ -335,7 +320,7 @@ mod tests {
             let clean = Clean { to: at, bytes, horizon_ms };
             for note in [Note::Producer(partition(index), snapshot(id, at)), Note::Clean(partition(index), clean)] {
                 let (key, value) = encode(&note);
-                prop_assert_eq!(decode(key.into(), value.into()), Some(note));
+                prop_assert_eq!(decode(key.into(), value.unwrap().into()), Some(note));
             }
         }
 

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes};
 use futures::FutureExt;
 use futures::future::Shared;
-use headwater_base::{Offset, World};
+use headwater_base::World;
 use headwater_coord::consumer_groups::ConsumerGroup;
 use headwater_coord::groups::SavedGroup;
-use headwater_log::{Append, Commit, Durable, Log};
+use headwater_log::{Commit, Durable, Log};
 use parking_lot::Mutex;
 
 use crate::error::{BrokerError, OpenError};
@@ -24,8 +24,6 @@ use crate::journal::{self, GROUPS};
 
 /// Records beyond four times the number of values after which everything is written anew.
 const RECORDS_MAX: usize = 2_000;
-/// Bytes of one batch of a rewrite.
-const REWRITE_BYTES: usize = 4 * 1024 * 1024;
 
 const CLASSIC: u8 = 1;
 const CONSUMER: u8 = 2;
@@ -35,10 +33,7 @@ const MEMBER: u8 = 3;
 pub(crate) type Written = Shared<Durable>;
 
 /// A key and what is to be under it.
-pub(crate) type Record = (Vec<u8>, Option<Vec<u8>>);
-
-/// The same, of what is in memory.
-type Entry<'a> = (&'a [u8], Option<&'a [u8]>);
+pub(crate) use crate::journal::Record;
 
 /// A group as it was.
 pub(crate) enum Saved {
@@ -92,10 +87,11 @@ impl GroupJournal {
             return Ok(None);
         }
         let mut state = self.state.lock();
-        let entries = records
-            .iter()
-            .map(|(key, value)| (key.as_slice(), value.as_deref()));
-        let durable = self.append(entries, None)?;
+        let commit = Commit {
+            appends: vec![journal::append(GROUPS, self.world.now_ms(), &records)],
+            ..Commit::default()
+        };
+        let durable = self.log.submit(commit)?.durable;
         state.records += records.len();
         for (key, value) in records {
             match value {
@@ -109,52 +105,17 @@ impl GroupJournal {
         Ok(Some(durable.shared()))
     }
 
-    fn append<'a>(
-        &self,
-        entries: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-        trim: Option<Offset>,
-    ) -> Result<Durable, BrokerError> {
-        let records = entries.map(|(key, value)| (Some(key), value));
-        let commit = Commit {
-            appends: vec![Append {
-                partition: GROUPS,
-                batch: journal::batch(self.world.now_ms(), records),
-            }],
-            trims: trim.map(|to| (GROUPS, to)).into_iter().collect(),
-            ..Commit::default()
-        };
-        Ok(self.log.submit(commit)?.durable)
-    }
-
     fn rewrite(&self, state: &mut State) {
         let end = self.log.state(GROUPS).submitted_end;
-        let mut batches: Vec<Vec<Entry>> = vec![Vec::new()];
-        let mut bytes = 0;
-        for (key, value) in &state.live {
-            bytes += key.len() + value.len();
-            if bytes > REWRITE_BYTES {
-                batches.push(Vec::new());
-                bytes = 0;
-            }
-            if let Some(last) = batches.last_mut() {
-                last.push((key, Some(value)));
-            }
-        }
+        let records = state.live.iter();
+        let records = records.map(|(key, value)| (key.clone(), Some(value.clone())));
+        let now_ms = self.world.now_ms();
         let live = state.live.len();
-        let last = batches.len() - 1;
-        for (number, batch) in batches.into_iter().enumerate() {
-            // The last batch takes what is before all of them away; with nothing alive, a deletion that deletes nothing does.
-            let batch = match batch.is_empty() {
-                true => vec![(b"".as_slice(), None)],
-                false => batch,
-            };
-            let trim = (number == last).then_some(end);
-            if let Err(error) = self.append(batch.into_iter(), trim) {
-                tracing::warn!(%error, "the groups were not written anew");
-                // Not again with every record while the log is busy.
-                state.records = 4 * live;
-                return;
-            }
+        if let Err(error) = journal::rewrite(&*self.log, (GROUPS, end), now_ms, records) {
+            tracing::warn!(%error, "the groups were not written anew");
+            // Not again with every record while the log is busy.
+            state.records = 4 * live;
+            return;
         }
         state.records = live;
     }

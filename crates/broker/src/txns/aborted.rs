@@ -19,8 +19,6 @@ use crate::stable::AbortedRange;
 const CONTROL: i16 = 0x20;
 /// Records beyond four times the number of ranges after which all are written anew.
 const RECORDS_MAX: usize = 10_000;
-/// Ranges in one batch of a rewrite.
-const REWRITE_BATCH: usize = 4_096;
 
 /// The journal of aborted ranges. The ranges themselves are with the producers of their partitions.
 pub(crate) struct AbortedStore {
@@ -118,14 +116,8 @@ impl AbortedStore {
 
     pub fn encode(&self, entries: &[AbortedEntry]) -> Append {
         self.records.fetch_add(entries.len(), Ordering::Relaxed);
-        let pairs: Vec<_> = entries.iter().map(AbortedEntry::encode).collect();
-        let records = pairs
-            .iter()
-            .map(|(key, value)| (Some(key.as_slice()), value.as_deref()));
-        Append {
-            partition: ABORTED,
-            batch: journal::batch(self.clock.now_ms(), records),
-        }
+        let records: Vec<_> = entries.iter().map(AbortedEntry::encode).collect();
+        journal::append(ABORTED, self.clock.now_ms(), &records)
     }
 
     /// Says where the markers went of ranges that are in the journal without that.
@@ -177,25 +169,12 @@ impl AbortedStore {
     }
 
     fn rewrite(&self, all: &[AbortedEntry], end: Offset) {
-        self.records.store(0, Ordering::Relaxed);
-        let mut commits: Vec<Commit> = all
-            .chunks(REWRITE_BATCH)
-            .map(|chunk| Commit {
-                appends: vec![self.encode(chunk)],
-                ..Commit::default()
-            })
-            .collect();
-        if commits.is_empty() {
-            commits.push(Commit::default());
-        }
-        if let Some(last) = commits.last_mut() {
-            last.trims.push((ABORTED, end));
-        }
-        for commit in commits {
-            if let Err(error) = self.log.submit(commit) {
-                tracing::warn!(%error, "aborted ranges were not written anew");
-                return;
-            }
+        self.records.store(all.len(), Ordering::Relaxed);
+        let live = all.iter().map(AbortedEntry::encode);
+        let now_ms = self.clock.now_ms();
+        if let Err(error) = journal::rewrite(&*self.log, (ABORTED, end), now_ms, live) {
+            tracing::warn!(%error, "aborted ranges were not written anew");
+            return;
         }
         self.behind.store(false, Ordering::Relaxed);
     }

@@ -16,8 +16,6 @@ use crate::journal::{self, TXNS};
 
 /// Records beyond four times what is live after which everything is written anew.
 const RECORDS_MAX: usize = 10_000;
-/// Entries in one batch of a rewrite.
-const REWRITE_BATCH: usize = 1_024;
 
 /// Offsets that a producer's open transaction will commit, by group and place.
 pub(super) type Pending = BTreeMap<(String, Place), CommittedOffset>;
@@ -95,14 +93,8 @@ impl TxnStore {
     }
 
     pub(super) fn encode(&self, entries: &[Entry]) -> Append {
-        let pairs: Vec<_> = entries.iter().map(Entry::encode).collect();
-        let records = pairs
-            .iter()
-            .map(|(key, value)| (Some(key.as_slice()), value.as_deref()));
-        Append {
-            partition: TXNS,
-            batch: journal::batch(self.clock.now_ms(), records),
-        }
+        let records: Vec<_> = entries.iter().map(Entry::encode).collect();
+        journal::append(TXNS, self.clock.now_ms(), &records)
     }
 
     /// Writes entries and applies them.
@@ -130,22 +122,13 @@ impl TxnStore {
 
     fn rewrite(&self, state: &mut State) {
         let end = self.log.state(TXNS).submitted_end;
-        let all = state.entries();
-        // An empty one, too, may be trimmed.
-        let chunks = all.chunks(REWRITE_BATCH).count();
-        for (number, chunk) in all.chunks(REWRITE_BATCH).enumerate() {
-            let trim = (number + 1 == chunks).then_some((TXNS, end));
-            let commit = Commit {
-                appends: vec![self.encode(chunk)],
-                trims: trim.into_iter().collect(),
-                ..Commit::default()
-            };
-            if let Err(error) = self.log.submit(commit) {
-                tracing::warn!(%error, "transactional ids were not written anew");
-                // Not again with every change while the log is busy.
-                state.records = 4 * state.live();
-                return;
-            }
+        let live = state.entries().into_iter().map(|entry| entry.encode());
+        let now_ms = self.clock.now_ms();
+        if let Err(error) = journal::rewrite(&*self.log, (TXNS, end), now_ms, live) {
+            tracing::warn!(%error, "transactional ids were not written anew");
+            // Not again with every change while the log is busy.
+            state.records = 4 * state.live();
+            return;
         }
         state.records = state.live();
     }
@@ -155,15 +138,7 @@ impl TxnStore {
     /// # Errors
     /// The log takes nothing, so that nobody can say when that is.
     pub(super) fn barrier(&self) -> Result<Option<Durable>, BrokerError> {
-        let state = self.log.state(TXNS);
-        if state.durable_end >= state.submitted_end {
-            return Ok(None);
-        }
-        let commit = Commit {
-            trims: vec![(TXNS, state.start)],
-            ..Commit::default()
-        };
-        Ok(Some(self.log.submit(commit)?.durable))
+        journal::barrier(&*self.log, TXNS)
     }
 
     /// Claims the writing of an id's markers, unless it is claimed.
