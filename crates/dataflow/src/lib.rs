@@ -23,4 +23,4 @@ mod testing;
 pub use consolidate::consolidate;
 pub use dataflow::{Dataflow, NodeStatus};
 pub use delta::{Delta, Origin, RowKind};
-pub use operator::{ErrorAt, LateRow, Operator, OperatorError, RowError, StepContext};
+pub use operator::{Due, ErrorAt, LateRow, Operator, OperatorError, RowError, StepContext};

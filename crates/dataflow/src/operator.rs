@@ -48,6 +48,26 @@ pub struct LateRow {
     pub origin: Option<crate::delta::Origin>,
 }
 
+/// The earliest times at which state has to be looked at without new rows, microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Of the watermark.
+    pub watermark_us: Option<i64>,
+    /// Of the step's clock.
+    pub clock_us: Option<i64>,
+}
+
+impl Due {
+    /// The earlier of both, each for itself.
+    pub fn or(self, other: Self) -> Self {
+        let earlier = |a: Option<i64>, b: Option<i64>| a.into_iter().chain(b).min();
+        Self {
+            watermark_us: earlier(self.watermark_us, other.watermark_us),
+            clock_us: earlier(self.clock_us, other.clock_us),
+        }
+    }
+}
+
 /// One node of a running graph. Owned by one task.
 pub trait Operator: Send {
     /// Takes rows of one input, answers what follows from them at once (stateless operators and joins) or keeps them for
@@ -68,6 +88,23 @@ pub trait Operator: Send {
     /// of the same rows by themselves. Called between steps.
     fn retain(&mut self, _older_than_us: i64) -> Result<(), OperatorError> {
         Ok(())
+    }
+
+    /// Where the state of these rows is: a hash of each row's key. `None`: the state has no keys and stays whole.
+    ///
+    /// What lets a large state be divided among instances of the operator, each of which keeps, spills and restores its part on its own.
+    fn route(&self, _input: usize, _delta: &Delta) -> Result<Option<Vec<u32>>, OperatorError> {
+        Ok(None)
+    }
+
+    /// Forgets every key whose hash (as of [`Operator::route`]) is not wanted.
+    fn keep(&mut self, _wanted: &dyn Fn(u32) -> bool) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
+    /// When [`Operator::finish`] has something to do although no row has come.
+    fn due(&self) -> Due {
+        Due::default()
     }
 
     /// Bytes of memory that its state holds.
