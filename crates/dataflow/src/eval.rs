@@ -118,6 +118,18 @@ impl Evaluator<'_> {
     }
 }
 
+/// Expressions over rows, NULL where one fails: for finding a row's place, where a failing row may go anywhere.
+pub(crate) fn leniently(
+    exprs: &[Arc<dyn PhysicalExpr>],
+    rows: &RecordBatch,
+) -> Result<Vec<ArrayRef>, String> {
+    let one = |expr| match evaluate(expr, rows) {
+        Ok(column) => Ok(column),
+        Err(_) => narrow(&Wanted { expr, rows: None }, rows, &mut Vec::new()),
+    };
+    exprs.iter().map(one).collect()
+}
+
 pub(crate) fn broken(operator: &str, reason: impl std::fmt::Display) -> OperatorError {
     OperatorError {
         operator: operator.to_owned(),

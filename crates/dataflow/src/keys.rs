@@ -17,6 +17,9 @@ use crate::codec::{Arena, Damaged, RowReader, RowWriter, Span, Unkept, hash};
 /// Stands for "no id".
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// Of the key NULL where keys are words.
+const NULL_HASH: u32 = 0x9E37_79B9;
+
 pub(crate) struct KeyTable {
     types: Vec<DataType>,
     writer: RowWriter,
@@ -122,6 +125,44 @@ impl KeyTable {
                     .collect()
             }
         }
+    }
+
+    /// Hash of each row's key, as [`KeyTable::hash`] tells of its id. Nothing is kept.
+    pub(crate) fn hashes(&self, columns: &[ArrayRef], rows: usize) -> Vec<u32> {
+        match &self.keys {
+            Keys::Words { .. } => {
+                let column = &columns[0];
+                let words = to_words(column).unwrap_or_else(|| vec![0; rows].into());
+                let of = |row: usize| match column.is_null(row) {
+                    true => NULL_HASH,
+                    false => hash::of_word(words[row]),
+                };
+                (0..rows).map(of).collect()
+            }
+            Keys::Bytes { .. } => {
+                let encoded = self.writer.encode(columns, rows);
+                (0..rows)
+                    .map(|row| hash::of_bytes(encoded.get(row)))
+                    .collect()
+            }
+        }
+    }
+
+    /// The hash of a key, the same in every table of the same types.
+    pub(crate) fn hash(&self, id: u32) -> u32 {
+        match &self.keys {
+            Keys::Words { null, .. } if *null == id => NULL_HASH,
+            keys => keys.hash(id),
+        }
+    }
+
+    /// The ids of all keys, in ascending order.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        let mut dead = vec![false; self.id_bound()];
+        self.free.iter().for_each(|id| dead[*id as usize] = true);
+        (0..dead.len() as u32)
+            .filter(|id| !dead[*id as usize])
+            .collect()
     }
 
     /// The key columns of these ids.

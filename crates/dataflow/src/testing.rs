@@ -15,7 +15,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use headwater_sql::graph::*;
 
-use crate::{Dataflow, Delta, Origin, RowKind, StepContext};
+use crate::{Dataflow, Delta, Operator, Origin, RowKind, StepContext};
 
 pub(crate) fn session() -> SessionContext {
     let config = SessionConfig::new()
@@ -372,4 +372,49 @@ pub(crate) fn reborn(graph: &Graph, old: &Dataflow) -> Dataflow {
     new.snapshot(&mut again).unwrap();
     assert_eq!(bytes, again, "a restored state is written as it was read");
     new
+}
+
+/// An operator divided in two by the lowest bit of its keys' hashes after some of the steps: the result of all steps. Both parts see the end of
+/// every step.
+pub(crate) fn divided(
+    make: &dyn Fn() -> Box<dyn Operator>,
+    steps: &[(Delta, i64)],
+    divide_at: usize,
+) -> View {
+    let mut parts = vec![make()];
+    let mut view = View::default();
+    for (number, (delta, watermark_us)) in steps.iter().enumerate() {
+        if number == divide_at {
+            parts = halves(make, parts[0].as_ref());
+        }
+        let mut ctx = StepContext {
+            watermark_us: *watermark_us,
+            ..context()
+        };
+        let hashes = parts[0].route(0, delta).unwrap().unwrap();
+        let count = parts.len();
+        for (at, part) in parts.iter_mut().enumerate() {
+            let mine: Vec<u32> = (0..delta.len() as u32)
+                .filter(|row| hashes[*row as usize] as usize % count == at)
+                .collect();
+            view.apply(&part.push(0, delta.take(&mine).unwrap(), &mut ctx).unwrap());
+            view.apply(&part.finish(&mut ctx).unwrap());
+        }
+    }
+    view
+}
+
+fn halves(make: &dyn Fn() -> Box<dyn Operator>, whole: &dyn Operator) -> Vec<Box<dyn Operator>> {
+    let mut bytes = Vec::new();
+    whole.snapshot(&mut bytes).unwrap();
+    let half = |of: u32| {
+        let mut part = make();
+        part.restore(&mut bytes.as_slice()).unwrap();
+        part.keep(&|hash| hash % 2 == of).unwrap();
+        part
+    };
+    let parts = vec![half(0), half(1)];
+    let rows: usize = parts.iter().map(|p| p.state_rows()).sum();
+    assert_eq!(rows, whole.state_rows(), "nothing is kept twice or lost");
+    parts
 }

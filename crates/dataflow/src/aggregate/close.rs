@@ -75,6 +75,20 @@ impl Closing {
         closed
     }
 
+    /// When the next window closes, microseconds.
+    pub(super) fn next_us(&self) -> Option<i64> {
+        self.waiting.first_key_value().map(|(end, _)| *end)
+    }
+
+    /// Forgets groups, which are in ascending order.
+    pub(super) fn forget(&mut self, gone: &[u32]) {
+        for groups in self.waiting.values_mut() {
+            groups.retain(|group| gone.binary_search(group).is_err());
+        }
+        self.waiting.retain(|_, groups| !groups.is_empty());
+        self.groups = self.waiting.values().map(Vec::len).sum();
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.groups * 4 + self.waiting.len() * 48
     }

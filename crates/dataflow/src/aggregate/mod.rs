@@ -23,8 +23,8 @@ use datafusion::arrow::datatypes::SchemaRef;
 use headwater_sql::graph as plan;
 
 use crate::delta::Delta;
-use crate::eval::broken;
-use crate::operator::{Operator, OperatorError, StepContext};
+use crate::eval::{broken, leniently};
+use crate::operator::{Due, Operator, OperatorError, StepContext};
 use accumulator::{Accumulator, Rows};
 use changes::Old;
 use close::Closing;
@@ -148,6 +148,35 @@ impl Operator for Aggregate {
 
     fn retain(&mut self, older_than_us: i64) -> Result<(), OperatorError> {
         self.let_go(older_than_us)
+    }
+
+    fn route(&self, _input: usize, delta: &Delta) -> Result<Option<Vec<u32>>, OperatorError> {
+        if self.is_global() {
+            return Ok(None);
+        }
+        let columns = leniently(&self.plan.group, &delta.rows).map_err(|e| broken(&self.key, e))?;
+        Ok(Some(self.groups.hashes(&columns, delta.len())))
+    }
+
+    fn keep(&mut self, wanted: &dyn Fn(u32) -> bool) -> Result<(), OperatorError> {
+        if self.is_global() {
+            return Ok(());
+        }
+        let gone = self.groups.unwanted(wanted);
+        if let Some(closing) = &mut self.closing {
+            closing.forget(&gone);
+        }
+        self.forget(&gone);
+        Ok(())
+    }
+
+    fn due(&self) -> Due {
+        // The only row of an aggregate without groups comes with the first step, whatever it brings.
+        let first = self.is_global() && !self.groups.started && self.closing.is_none();
+        Due {
+            watermark_us: self.closing.as_ref().and_then(Closing::next_us),
+            clock_us: first.then_some(i64::MIN),
+        }
     }
 
     fn state_bytes(&self) -> usize {

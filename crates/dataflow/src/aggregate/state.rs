@@ -112,6 +112,18 @@ impl Groups {
         self.keys.tidy();
     }
 
+    /// The groups' hashes of these rows, see [`crate::Operator::route`].
+    pub(super) fn hashes(&self, columns: &[ArrayRef], rows: usize) -> Vec<u32> {
+        self.keys.hashes(columns, rows)
+    }
+
+    /// All groups whose hash is not wanted, also those without rows.
+    pub(super) fn unwanted(&self, wanted: &dyn Fn(u32) -> bool) -> Vec<u32> {
+        let mut ids = self.keys.ids();
+        ids.retain(|id| !wanted(self.keys.hash(*id)));
+        ids
+    }
+
     /// All groups that have rows, by id.
     pub(super) fn live(&self) -> Vec<u32> {
         (0..self.rows.len() as u32)

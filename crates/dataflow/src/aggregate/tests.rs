@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use headwater_sql::graph::{Changelog, Graph};
+use headwater_sql::graph::{Changelog, Graph, Op};
 
+use super::Aggregate;
 use crate::testing::*;
-use crate::{Dataflow, Delta, ErrorAt, RowKind, StepContext};
+use crate::{Dataflow, Delta, ErrorAt, Operator, RowKind, StepContext};
 
 const SECOND: i64 = 1_000_000;
 
@@ -373,4 +374,78 @@ fn another_version_of_the_state_is_refused() {
             .to_string()
             .contains("version 9")
     );
+}
+
+/// An operator of its own: the last node of a graph of two.
+fn operator(graph: &Graph) -> Box<dyn Operator> {
+    let Op::Aggregate(plan) = &graph.nodes[1].op else {
+        panic!("not an aggregate")
+    };
+    Box::new(Aggregate::new(&graph.nodes[1], plan, &row_schema(), true).unwrap())
+}
+
+#[test]
+fn divided_by_key_it_gives_the_same_rows() {
+    let calls = ["count|", "sum|f", "min|s", "count|s|distinct", "sum|d"];
+    let changes: Vec<(Row, bool)> = (0..240)
+        .map(|n: i64| {
+            let of = n % 60;
+            let key = (of % 7 != 0).then_some(of % 13);
+            let text = format!("t{}", of % 5);
+            let row = (
+                key,
+                Some(text),
+                Some(of as f64),
+                Some(i128::from(of)),
+                Some(of % 4 * SECOND),
+            );
+            (row, n < 60 || n % 2 == 0 || n >= 180)
+        })
+        .collect();
+    for (group, close) in [
+        (&["k"][..], None),
+        (&["k", "s"], None),
+        (&["s", "t"], Some(1)),
+    ] {
+        let changes: Vec<(Row, bool)> = changes
+            .iter()
+            .filter(|c| close.is_none() || c.1)
+            .cloned()
+            .collect();
+        let graph = grouped(group, &calls, close, Changelog::Retracting);
+        let steps: Vec<(Delta, i64)> = changes
+            .chunks(11)
+            .map(|c| (delta(c), i64::MIN))
+            .chain([(delta(&[]), 2 * SECOND), (delta(&[]), i64::MAX)])
+            .collect();
+        let whole = divided(&|| operator(&graph), &steps, usize::MAX);
+        assert!(!whole.0.is_empty());
+        for at in [0, 3, 9, steps.len() - 1] {
+            assert_eq!(
+                divided(&|| operator(&graph), &steps, at),
+                whole,
+                "{group:?} at {at}"
+            );
+        }
+    }
+}
+
+#[test]
+fn closing_windows_say_when_they_are_due() {
+    let graph = grouped(&["s", "t"], &["count|"], Some(1), Changelog::AppendOnly);
+    let mut op = operator(&graph);
+    assert_eq!(op.due().watermark_us, None);
+    op.push(
+        0,
+        delta(&[(at(7, "a"), true), (at(4, "b"), true)]),
+        &mut context(),
+    )
+    .unwrap();
+    assert_eq!(op.due().watermark_us, Some(4 * SECOND));
+    op.finish(&mut StepContext {
+        watermark_us: 5 * SECOND,
+        ..context()
+    })
+    .unwrap();
+    assert_eq!(op.due().watermark_us, Some(7 * SECOND));
 }
