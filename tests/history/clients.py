@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -12,6 +13,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 TOPICS = {"plain": 3, "txn": 2, "other": 2, "in": 2, "out": 2}
 # After so long without a word from its producer a transaction is aborted.
 TXN_TIMEOUT_MS = 8_000
+# How a client ends whose library does not come back from a call: librdkafka's send_offsets_to_transaction may wait for ever for a
+# coordinator after a connection was lost, whatever its timeout (librdkafka issues 5456 and 5511, seen with 2.16.0).
+STUCK, CALL_S, STUCK_S = 42, 10, 40
 REFUSALS = {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS,
             KafkaError.FENCED_INSTANCE_ID, KafkaError.STALE_MEMBER_EPOCH, KafkaError.FENCED_MEMBER_EPOCH}
 
@@ -40,7 +44,9 @@ class Client:
         time.sleep(self.rng.uniform(0.001, most_s))
 
     def config(self, **more):
-        return {"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 500, "socket.timeout.ms": 6_000,
+        if self.name in os.environ.get("HISTORY_DEBUG_CLIENTS", "").split():
+            more["debug"] = "eos,protocol,broker"
+        return {"bootstrap.servers": self.bootstrap, "log_level": 7 if "debug" in more else 0, "reconnect.backoff.max.ms": 500, "socket.timeout.ms": 6_000,
                 **{name.replace("_", "."): value for name, value in more.items()}}
 
 
@@ -289,7 +295,7 @@ def copy(client, writer, member, group, by_place):
             for message in messages:
                 writer.send(target, writer.txn, {"group": group, "at": place, "offset": message.offset()})
         offsets = [TopicPartition(*place, member.seen.next[place]) for place in by_place]
-        writer.insist(lambda: writer.producer.send_offsets_to_transaction(offsets, member.consumer.consumer_group_metadata(), 10))
+        writer.insist(lambda: send_offsets(writer, member, offsets))
         writer.producer.flush(20)
         writer.end(True)
     except KafkaException as failed:
@@ -297,6 +303,16 @@ def copy(client, writer, member, group, by_place):
             writer.end(False)
         # What was read is read again, from where the group stands.
         raise
+
+
+def send_offsets(writer, member, offsets):
+    """A refusal is an exception; a call that does not come back ends the process, which the test then starts again."""
+    watch = threading.Timer(STUCK_S, os._exit, (STUCK,))
+    watch.start()
+    try:
+        writer.producer.send_offsets_to_transaction(offsets, member.consumer.consumer_group_metadata(), CALL_S)
+    finally:
+        watch.cancel()
 
 
 KINDS = {

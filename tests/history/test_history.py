@@ -1,5 +1,6 @@
 """Real clients as processes against a real node that is killed, stopped and run out of disk; then the checker of histories reads what
-they wrote down. HISTORY_SECONDS (60) says for how long, HISTORY_SEED repeats a run's schedule."""
+they wrote down. HISTORY_SECONDS (60) says for how long, HISTORY_SEED repeats a run's schedule, HISTORY_DEBUG_CLIENTS="c0 c1" has
+librdkafka tell what it does in those clients' *.err files."""
 import os
 import pathlib
 import random
@@ -49,7 +50,16 @@ class Play:
         life = self.lives[name] = self.lives.get(name, -1) + 1
         command = [sys.executable, HERE / "clients.py", kind, name, self.node.bootstrap,
                    self.folder / f"{name}.{life}.jsonl", str(SEED + life)]
-        self.running[name] = (kind, subprocess.Popen(command, env={**os.environ, "CLIENT_LIFE": str(life)}))
+        with open(self.folder / f"{name}.{life}.err", "wb") as errors:
+            process = subprocess.Popen(command, stderr=errors, env={**os.environ, "CLIENT_LIFE": str(life)})
+        self.running[name] = (kind, process)
+
+    def revive(self):
+        """Starts clients again whose library has hung: see clients.py."""
+        for name, (kind, process) in sorted(self.running.items()):
+            if process.poll() == clients.STUCK:
+                self.events.append(f"{clients.now()} librdkafka of {name} was stuck")
+                self.start(kind, name)
 
     def befall(self):
         event = self.rng.choice([self.kill, self.kill, self.stop_and_continue, self.fill_disk, self.kill_client])
@@ -80,7 +90,8 @@ class Play:
         filler = self.node.data.parent / "filler"
         with open(filler, "wb", buffering=0) as file:
             try:
-                while True:
+                # Never more than the small disk holds, should it not be there any more.
+                for _ in range(DISK_MB):
                     file.write(bytes(1 << 20))
             except OSError:
                 pass
@@ -91,7 +102,7 @@ class Play:
         for _, process in self.running.values():
             process.terminate()
         for name, (_, process) in self.running.items():
-            assert process.wait(120) == 0, f"client {name} ended with {process.returncode}"
+            assert process.wait(120) in (0, clients.STUCK), f"client {name} ended with {process.returncode}: {self.folder}/{name}.*.err"
 
 
 def ballast(bootstrap, seconds):
@@ -142,6 +153,7 @@ def test_histories_of_real_clients_hold(folder, tmp_path):
         while time.monotonic() < until:
             time.sleep(play.rng.uniform(1, 5))
             play.befall()
+            play.revive()
         eventually(lambda: node.process.poll() is None, 5, "the node lives")
         time.sleep(3)
         play.end()

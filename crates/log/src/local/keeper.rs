@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::chunk::Chunk;
 use super::footer;
+use super::panicked::ToldOfPanic;
 use super::reclaim::{Moved, Reclaim};
 use super::scrub::Scrub;
 use super::state::{Shared, State};
@@ -54,6 +55,7 @@ impl Keeper {
 
     /// Runs until the log closes. What is left undone is done by the next start.
     pub fn run(mut self) {
+        let _told = ToldOfPanic::new("keeper", &self.shared);
         let mut scrub_at = Instant::now() + FIRST_SCRUB_AFTER.min(self.shared.config.scrub_pause);
         loop {
             let step = match self.step() {

@@ -18,6 +18,7 @@ pub mod fuzz;
 mod index;
 mod keeper;
 mod ledger;
+mod panicked;
 mod partition;
 mod read;
 mod reclaim;

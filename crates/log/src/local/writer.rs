@@ -15,6 +15,7 @@ use super::frame::{Entry, FRAME_ALIGN, FRAME_HEADER_BYTES, frame_header};
 use super::index::{ChunkIndex, IndexEntry, RewriteGroup, Slice};
 use super::keeper::Job;
 use super::ledger::Ledger;
+use super::panicked::ToldOfPanic;
 use super::partition::Change;
 use super::state::{ChunkState, Queued, QueuedAppend, QueuedRewrite, Shared, State};
 use super::turn::Turn;
@@ -42,7 +43,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Runs until the log closes and the queue is empty, or the disk fails.
     pub fn run(mut self) {
-        let _told = ToldOfPanic(Arc::clone(&self.shared));
+        let _told = ToldOfPanic::new("writer", &self.shared);
         loop {
             match self.turn() {
                 Turn::Did => {}
@@ -308,22 +309,6 @@ fn for_good(error: io::Error) -> io::Error {
 fn is_no_room(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded)
-}
-
-/// Should the writer panic, nobody may wait for it.
-struct ToldOfPanic(Arc<Shared>);
-
-impl Drop for ToldOfPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let failure = WriteFailure {
-                place: self.0.disk.path().display().to_string(),
-                reason: "the writer has panicked".to_owned(),
-            };
-            // Dropping what waits tells those who wait.
-            drop(self.0.poison(&failure));
-        }
-    }
 }
 
 type Done = tokio::sync::oneshot::Sender<Result<(), WriteFailure>>;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::basics::{open, small};
 use crate::api::{Append, Bound, Commit, Log, ReadError, SubmitError};
 use crate::conformance::{batch, commit_of, partition, submit};
-use crate::local::disk::FaultDisk;
 use crate::local::disk::fault::Survives;
+use crate::local::disk::{Disk, DiskFile, DiskLock, FaultDisk};
 use crate::local::{LocalConfig, LocalLog, OpenError};
 use crate::wait;
 
@@ -96,6 +96,55 @@ fn a_failure_is_told_to_those_who_wait_for_it() {
     assert!(log.failure().is_some());
     let told_later = log.failed();
     assert!(wait(Box::pin(async { Err(told_later.await) })).is_err());
+}
+
+/// A disk under which one thread of the log panics as soon as it makes a file.
+struct PanicsIn(&'static str, FaultDisk);
+
+impl Disk for PanicsIn {
+    fn path(&self) -> &std::path::Path {
+        self.1.path()
+    }
+    fn create(&self, name: &str, bytes: u64) -> std::io::Result<Arc<dyn DiskFile>> {
+        assert_ne!(std::thread::current().name(), Some(self.0), "on purpose");
+        self.1.create(name, bytes)
+    }
+    fn open(&self, name: &str) -> std::io::Result<Arc<dyn DiskFile>> {
+        self.1.open(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.1.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        self.1.remove(name)
+    }
+    fn list(&self) -> std::io::Result<Vec<String>> {
+        self.1.list()
+    }
+    fn sync_dir(&self) -> std::io::Result<()> {
+        self.1.sync_dir()
+    }
+    fn lock(&self, name: &str) -> std::io::Result<Result<Box<dyn DiskLock>, Option<u32>>> {
+        self.1.lock(name)
+    }
+    fn entropy(&self) -> u64 {
+        self.1.entropy()
+    }
+}
+
+#[test]
+fn a_panic_of_the_keeper_ends_the_log_and_is_told() {
+    let disk = PanicsIn("log-keeper", FaultDisk::new(1));
+    let log = LocalLog::open_on(Arc::new(disk), small()).unwrap();
+    let told = log.failed();
+    let failure = wait(Box::pin(async { Err(told.await) })).unwrap_err();
+    assert!(failure.reason.contains("keeper thread"), "{failure}");
+    let refused = log.submit(commit_of(&[(partition(1), batch(5, 1))]));
+    assert!(
+        matches!(&refused, Err(SubmitError::Failed(failure)) if failure.reason.contains("panicked")),
+        "{:?}",
+        refused.err()
+    );
 }
 
 #[test]
