@@ -46,7 +46,7 @@ impl Times {
     }
 
     /// Mean and percentiles in milliseconds.
-    fn figures(&self) -> [(&'static str, f64); 6] {
+    pub fn figures(&self) -> [(&'static str, f64); 6] {
         [
             ("mean", self.0.mean() / 1e3),
             ("p50", self.ms(0.5)),

@@ -8,6 +8,7 @@ mod consume;
 mod latency;
 mod load;
 mod measure;
+mod nexmark;
 mod produce;
 mod target;
 
@@ -36,6 +37,8 @@ pub enum What {
     Consume(ConsumeBench),
     /// Time from sending a record to having read it, one at a time or at a rate
     Latency(LatencyBench),
+    /// Run the Nexmark queries over a topic, compare them with their batch answers, and tell how fast they are
+    Nexmark(nexmark::NexmarkArgs),
 }
 
 /// What every benchmark takes.
@@ -162,18 +165,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
 }
 
-impl What {
-    fn common(&self) -> &Common {
-        match self {
-            Self::Produce(args) => &args.common,
-            Self::Consume(args) => &args.common,
-            Self::Latency(args) => &args.common,
-        }
-    }
-}
-
 pub(super) async fn run(args: BenchArgs) -> Result<(), CliError> {
-    let common = args.what.common().clone();
+    let common = match &args.what {
+        What::Produce(args) => args.common.clone(),
+        What::Consume(args) => args.common.clone(),
+        What::Latency(args) => args.common.clone(),
+        What::Nexmark(args) => return nexmark::run(args).await,
+    };
     let target = Target::prepare(&common).await?;
     let measured = tokio::select! {
         measured = measure(&args.what, &target) => Some(measured),
@@ -197,6 +195,8 @@ async fn measure(what: &What, target: &Target) -> Result<Report, CliError> {
         What::Produce(args) => produce::run(args, target).await,
         What::Consume(args) => consume::run(args, target).await,
         What::Latency(args) => latency::run(args, target).await,
+        // It has a topic of its own and was run before there was a target.
+        What::Nexmark(_) => Err(CliError::Usage("nexmark needs no target".to_owned())),
     }
 }
 
