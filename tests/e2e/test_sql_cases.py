@@ -1,0 +1,84 @@
+"""The expected rows of the SQL cases are what PostgreSQL gives, or DuckDB for what only it understands. `SLT=joins` takes some of the files."""
+import os
+
+import duckdb
+import psycopg
+import pytest
+
+from sql_cases import CASES, Oracle, differences, read, text
+
+
+class Postgres:
+    """One schema for each group, gone with it."""
+
+    def __init__(self, server):
+        self.connection = psycopg.connect(server.url, autocommit=True)
+        self.run("SET TimeZone = 'UTC'")
+
+    def run(self, sql):
+        return self.connection.execute(sql)
+
+    def fresh(self):
+        self.run("DROP SCHEMA IF EXISTS slt CASCADE")
+        self.run("CREATE SCHEMA slt")
+        self.run("SET search_path = slt")
+        return Oracle(self.run, duck=False)
+
+
+class Duck:
+    def fresh(self):
+        db = duckdb.connect()
+        db.execute("SET TimeZone = 'UTC'")
+        db.execute("SET integer_division = true")
+        return Oracle(db.execute, duck=True)
+
+
+def loaded(database, group):
+    oracle = database.fresh()
+    for statement in group.statements:
+        oracle.statement(statement)
+    for rows in group.inputs:
+        oracle.input(rows)
+    return oracle
+
+
+def answers(database, group):
+    """Rows of each case, or why there are none."""
+    try:
+        oracle = loaded(database, group)
+    except Exception as error:
+        return [error] * len(group.cases)
+    out = []
+    for case in group.cases:
+        try:
+            out.append(["|".join(map(text, row)) for row in oracle.run(oracle.query(case.sql)).fetchall()])
+        except Exception as error:
+            out.append(error)
+    return out
+
+
+@pytest.mark.timeout(600)
+def test_expected_rows_are_what_other_databases_give(postgres):
+    databases = [("PostgreSQL", Postgres(postgres)), ("DuckDB", Duck())]
+    wrong, counts = [], {"PostgreSQL": 0, "DuckDB": 0, "not checked": 0}
+    for path in sorted(CASES.glob("*.slt")):
+        if os.environ.get("SLT", "") not in path.stem:
+            continue
+        for group in read(path):
+            given = {name: answers(database, group) for name, database in databases}
+            for at, case in enumerate(group.cases):
+                if "unchecked" in case.head.split() or "view-only" in case.head.split():
+                    counts["not checked"] += 1
+                    continue
+                name = "DuckDB" if isinstance(given["PostgreSQL"][at], Exception) or "duckdb" in case.head.split() else "PostgreSQL"
+                got = given[name][at]
+                if isinstance(got, Exception):
+                    wrong.append(f"{case.file}:{case.line} neither runs it:\n  PostgreSQL: {given['PostgreSQL'][at]}\n  DuckDB: {got}")
+                    continue
+                counts[name] += 1
+                missing, more = differences(case.expect, got)
+                if missing or more:
+                    wrong.append(f"{case.file}:{case.line} {name} gives other rows\n  ours:   {missing[:6]}\n  theirs: {more[:6]}")
+    print(f"\n{counts}")
+    assert sum(counts.values()) > 0
+    assert not wrong, f"{len(wrong)} differ:\n" + "\n".join(wrong)
