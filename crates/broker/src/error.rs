@@ -60,6 +60,10 @@ pub enum BrokerError {
     PolicyViolation(String),
     #[error("offset {offset} is outside {start}..{end}")]
     OffsetOutOfRange { offset: i64, start: i64, end: i64 },
+    #[error(
+        "records from {needed} on may have to be read again by a pipeline: those up to {wanted} are deleted when it has taken a snapshot"
+    )]
+    RecordsInUse { wanted: i64, needed: i64 },
     #[error("the client's leader epoch is older than the partition's")]
     FencedLeaderEpoch,
     #[error("the client's leader epoch is newer than the partition's")]

@@ -6,32 +6,64 @@ use std::collections::{HashMap, HashSet};
 
 use headwater_base::{Offset, PartitionId};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::Broker;
 
 #[derive(Default)]
-pub(crate) struct Holds(Mutex<State>);
+pub(crate) struct Holds {
+    state: Mutex<State>,
+    /// Told whenever a holder names other offsets.
+    pub changed: Notify,
+}
 
 #[derive(Default)]
 struct State {
     by_holder: HashMap<String, Vec<(PartitionId, Offset)>>,
     /// Holders that cleaning was stopped by, until they are told.
     wanted: HashSet<String>,
+    /// Deletions that clients no longer wait for, to be done when they may. Forgotten with the process.
+    postponed: HashMap<PartitionId, Offset>,
 }
 
 impl Holds {
     /// Replaces what this holder needs.
     pub fn set(&self, holder: &str, positions: Vec<(PartitionId, Offset)>) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         match positions.is_empty() {
             true => state.by_holder.remove(holder),
             false => state.by_holder.insert(holder.to_owned(), positions),
         };
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Remembers that everything below is to be deleted.
+    pub fn postpone(&self, partition: PartitionId, before: Offset) {
+        let mut state = self.state.lock();
+        let one = state.postponed.entry(partition).or_default();
+        *one = before.max(*one);
+    }
+
+    /// Deletions that still wait, in the order of their partitions.
+    pub fn postponed(&self) -> Vec<(PartitionId, Offset)> {
+        let state = self.state.lock();
+        let mut all: Vec<_> = state.postponed.iter().map(|(id, to)| (*id, *to)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// What of the partition is below has been deleted, or the partition itself.
+    pub fn done(&self, partition: PartitionId, start: Offset) {
+        let postponed = &mut self.state.lock().postponed;
+        if postponed.get(&partition).is_some_and(|to| *to <= start) {
+            postponed.remove(&partition);
+        }
     }
 
     /// Whether cleaning was stopped by this holder since it was last asked.
     pub fn take_wanted(&self, holder: &str) -> bool {
-        self.0.lock().wanted.remove(holder)
+        self.state.lock().wanted.remove(holder)
     }
 
     /// The lowest offset of the partition that somebody needs, at most `wanted`. Those who are in the way hear of it.
@@ -39,7 +71,8 @@ impl Holds {
         let State {
             by_holder,
             wanted: told,
-        } = &mut *self.0.lock();
+            ..
+        } = &mut *self.state.lock();
         let mut limit = wanted;
         for (holder, positions) in by_holder.iter() {
             let held = positions.iter().filter(|(id, _)| *id == partition);

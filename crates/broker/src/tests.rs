@@ -121,6 +121,11 @@ pub(crate) fn batch(timestamps: &[i64]) -> Bytes {
     builder.build()
 }
 
+/// No patience.
+pub(crate) fn at_once() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// A batch of an idempotent producer.
 pub(crate) fn sequenced(id: i64, epoch: i16, sequence: i32, records: usize) -> Bytes {
     let mut builder = BatchBuilder::new(Codec::None).producer(id, epoch, sequence);

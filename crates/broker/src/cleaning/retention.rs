@@ -3,6 +3,8 @@
 //! Whole batches go, from the start on, until one is young enough by its largest timestamp. What transactions leave undecided
 //! stays, what a pipeline may have to read again does, and so do topics that the node makes for itself unless somebody has set their retention.
 
+use std::collections::BTreeMap;
+
 use headwater_base::{Offset, PartitionId};
 use headwater_log::{Bound, Commit, Log};
 use headwater_meta::Topic;
@@ -68,18 +70,21 @@ impl Broker {
             Ok(ends.collect::<Vec<_>>())
         });
         let mut round = Round::default();
-        let mut trims = Vec::new();
+        let mut trims: BTreeMap<_, _> = self.postponed_trims().into_iter().collect();
         for (id, planned) in plan.await.unwrap_or_default() {
             match planned {
                 Ok(Some(to)) => {
                     let to = self.cleanable_to(id, to);
-                    trims.extend((to > self.log.state(id).start).then_some((id, to)));
+                    if to > self.log.state(id).start {
+                        let one = trims.entry(id).or_insert(to);
+                        *one = to.max(*one);
+                    }
                 }
                 Ok(None) => {}
                 Err(error) => round.failed(&error),
             }
         }
-        for chunk in self.by_shard(trims) {
+        for chunk in self.by_shard(trims.into_iter().collect()) {
             match self.trim(chunk, now_ms).await {
                 Ok(bytes) => round.trimmed(bytes),
                 Err(error) => round.failed(&error),

@@ -53,7 +53,10 @@ async fn offsets_outside_are_errors_at_once() {
     let bench = Bench::new();
     bench.topic("t", 1, &[]).await;
     bench.put("t", batch(&[1, 2, 3])).await.unwrap();
-    assert_eq!(bench.broker.delete_records("t", 0, 2).await, Ok(2));
+    assert_eq!(
+        bench.broker.delete_records("t", 0, 2, at_once()).await,
+        Ok(2)
+    );
     for offset in [-1, 0, 1, 4] {
         let refused = bench.get("t", offset, 1000, 60_000).await;
         assert!(
@@ -68,8 +71,17 @@ async fn offsets_outside_are_errors_at_once() {
             "{offset}"
         );
     }
-    assert!(bench.broker.delete_records("t", 0, 4).await.is_err());
-    assert_eq!(bench.broker.delete_records("t", 0, -1).await, Ok(3));
+    assert!(
+        bench
+            .broker
+            .delete_records("t", 0, 4, at_once())
+            .await
+            .is_err()
+    );
+    assert_eq!(
+        bench.broker.delete_records("t", 0, -1, at_once()).await,
+        Ok(3)
+    );
     assert!(bench.get("t", 3, 1000, 0).await.unwrap().batches.is_empty());
 }
 

@@ -15,9 +15,9 @@ use headwater_wire::messages::offset_fetch_request::{
 use headwater_wire::{ErrorCode, KafkaUuid};
 
 use super::conn::Conn;
-use super::group::Out;
+use super::group::{Out, commit_code};
 use super::reader::{fetch, note, reset};
-use super::{Field, pause};
+use super::{Field, pause, zombie};
 use crate::history::{Event, Isolation, Place};
 
 struct Member {
@@ -26,6 +26,8 @@ struct Member {
     group: String,
     id: String,
     epoch: i32,
+    /// Its epoch before that.
+    former: Option<i32>,
     topic: String,
     topic_id: KafkaUuid,
     /// What it owns, with its position.
@@ -41,6 +43,7 @@ pub async fn run(field: Field, group: String, name: String, topic: String, seed:
         group,
         id: name.clone(),
         epoch: 0,
+        former: None,
         topic,
         topic_id: KafkaUuid::ZERO,
         owned: BTreeMap::new(),
@@ -57,6 +60,7 @@ pub async fn run(field: Field, group: String, name: String, topic: String, seed:
             life += 1;
             member.id = format!("{name}.{life}");
             member.owned.clear();
+            member.former = None;
         }
     }
 }
@@ -81,6 +85,7 @@ impl Member {
     async fn live(&mut self, name: &str) -> Result<(), Out> {
         while !self.field.has_ended() {
             self.beat().await?;
+            self.haunt().await;
             if !self.owned.is_empty() {
                 self.consume(name).await?;
             }
@@ -122,6 +127,9 @@ impl Member {
                 }
                 return Err(Out);
             }
+        }
+        if self.epoch > 0 && answer.member_epoch > self.epoch {
+            self.former = Some(self.epoch);
         }
         self.epoch = answer.member_epoch;
         let Some(assignment) = answer.assignment else {
@@ -215,13 +223,26 @@ impl Member {
         Ok(())
     }
 
-    async fn commit(&mut self, at: Place, offset: i64) -> Result<(), Out> {
-        let group = self.group.clone();
-        self.field.note(Event::Offer {
-            group: group.clone(),
-            at: at.clone(),
-            offset,
-        });
+    /// Commits in the epoch before: that must not count.
+    async fn haunt(&mut self) {
+        let Some(epoch) = self.former.take() else {
+            return;
+        };
+        let at = Place(self.topic.clone(), self.rng.below(3) as i32);
+        let request = self.offset_commit(epoch, &at, 0);
+        let Ok(answer) = self.conn.call(9, &request).await else {
+            return;
+        };
+        let who = format!("{} of epoch {epoch} in {}", self.id, self.group);
+        let wanted = [
+            ErrorCode::StaleMemberEpoch,
+            ErrorCode::UnknownMemberId,
+            ErrorCode::FencedMemberEpoch,
+        ];
+        zombie::expect_refusal(&self.field, &who, commit_code(&answer), &wanted);
+    }
+
+    fn offset_commit(&self, epoch: i32, at: &Place, offset: i64) -> m::OffsetCommitRequestData {
         let partition = OffsetCommitRequestPartition {
             partition_index: at.1,
             committed_offset: offset,
@@ -232,18 +253,24 @@ impl Member {
             partitions: vec![partition],
             ..Default::default()
         };
-        let request = m::OffsetCommitRequestData {
-            group_id: group.clone().into(),
-            generation_id_or_member_epoch: self.epoch,
+        m::OffsetCommitRequestData {
+            group_id: self.group.clone().into(),
+            generation_id_or_member_epoch: epoch,
             member_id: self.id.clone().into(),
             topics: vec![topic],
             ..Default::default()
-        };
-        let answer = self.conn.call(9, &request).await?;
-        let topic = answer.topics.first();
-        let code = topic
-            .and_then(|topic| topic.partitions.first())
-            .map_or(-1, |one| one.error_code);
+        }
+    }
+
+    async fn commit(&mut self, at: Place, offset: i64) -> Result<(), Out> {
+        let group = self.group.clone();
+        self.field.note(Event::Offer {
+            group: group.clone(),
+            at: at.clone(),
+            offset,
+        });
+        let request = self.offset_commit(self.epoch, &at, offset);
+        let code = commit_code(&self.conn.call(9, &request).await?);
         let fenced = [ErrorCode::UnknownMemberId, ErrorCode::FencedMemberEpoch];
         if code == 0 {
             self.field.note(Event::Offered { group, at, offset });

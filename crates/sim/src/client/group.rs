@@ -13,7 +13,7 @@ use headwater_wire::messages::sync_group_request::SyncGroupRequestAssignment;
 
 use super::conn::{Conn, Gone};
 use super::reader::{fetch, note, reset};
-use super::{Field, by_topic, pause};
+use super::{Field, by_topic, pause, zombie};
 use crate::history::{Event, Isolation, Place};
 
 const SESSION_MS: i32 = 6_000;
@@ -25,6 +25,8 @@ pub struct Member {
     pub group: String,
     pub id: String,
     pub generation: i32,
+    /// Who it was in the generation before.
+    former: Option<(String, i32)>,
     /// What the group shares.
     places: Vec<Place>,
     pub rng: Mutator,
@@ -79,6 +81,7 @@ impl Member {
             group: group.to_owned(),
             id: String::new(),
             generation: -1,
+            former: None,
             places,
             rng: Mutator::new(seed),
         }
@@ -89,6 +92,7 @@ impl Member {
     /// # Errors
     /// Try again.
     pub async fn join(&mut self) -> Result<Vec<Place>, Out> {
+        let before = (self.id.clone(), self.generation);
         let metadata = assignment(&[]);
         let protocol = JoinGroupRequestProtocol {
             name: "range".to_owned().into(),
@@ -145,8 +149,52 @@ impl Member {
         };
         let synced = self.conn.call(3, &request).await?;
         match synced.error_code {
-            0 => assigned(synced.assignment).ok_or(Out),
+            0 => {
+                let older = before.1 >= 0 && before.1 < self.generation;
+                self.former = older.then_some(before);
+                assigned(synced.assignment).ok_or(Out)
+            }
             _ => Err(Out),
+        }
+    }
+
+    /// Commits as who it was before the last rebalance: that must not count.
+    pub async fn haunt(&mut self) {
+        let Some((id, generation)) = self.former.take() else {
+            return;
+        };
+        let at = self.places[self.rng.below(self.places.len())].clone();
+        let request = self.offset_commit(&id, generation, &at, 0);
+        let Ok(answer) = self.conn.call(7, &request).await else {
+            return;
+        };
+        let who = format!("{id:?} of generation {generation} in {}", self.group);
+        zombie::expect_refusal(&self.field, &who, commit_code(&answer), REFUSALS);
+    }
+
+    fn offset_commit(
+        &self,
+        id: &str,
+        generation: i32,
+        at: &Place,
+        offset: i64,
+    ) -> m::OffsetCommitRequestData {
+        let partition = OffsetCommitRequestPartition {
+            partition_index: at.1,
+            committed_offset: offset,
+            ..Default::default()
+        };
+        let topic = OffsetCommitRequestTopic {
+            name: at.0.clone().into(),
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        m::OffsetCommitRequestData {
+            group_id: self.group.clone().into(),
+            generation_id_or_member_epoch: generation,
+            member_id: id.to_owned().into(),
+            topics: vec![topic],
+            ..Default::default()
         }
     }
 
@@ -202,29 +250,8 @@ impl Member {
             at: place.clone(),
             offset,
         });
-        let partition = OffsetCommitRequestPartition {
-            partition_index: at.1,
-            committed_offset: offset,
-            ..Default::default()
-        };
-        let topic = OffsetCommitRequestTopic {
-            name: at.0.clone().into(),
-            partitions: vec![partition],
-            ..Default::default()
-        };
-        let request = m::OffsetCommitRequestData {
-            group_id: group.clone().into(),
-            generation_id_or_member_epoch: self.generation,
-            member_id: self.id.clone().into(),
-            topics: vec![topic],
-            ..Default::default()
-        };
-        let answer = self.conn.call(7, &request).await?;
-        let code = answer
-            .topics
-            .first()
-            .and_then(|topic| topic.partitions.first())
-            .map_or(-1, |one| one.error_code);
+        let request = self.offset_commit(&self.id, self.generation, at, offset);
+        let code = commit_code(&self.conn.call(7, &request).await?);
         match code {
             0 => {
                 self.field.note(Event::Offered {
@@ -268,15 +295,25 @@ impl Member {
     }
 }
 
+/// With these the coordinator says that a commit does not count, for good.
+const REFUSALS: &[ErrorCode] = &[
+    ErrorCode::IllegalGeneration,
+    ErrorCode::UnknownMemberId,
+    ErrorCode::RebalanceInProgress,
+    ErrorCode::FencedInstanceId,
+];
+
 /// Whether the coordinator says that the commit does not count, for good.
 pub fn is_refusal(code: i16) -> bool {
-    let refusals = [
-        ErrorCode::IllegalGeneration,
-        ErrorCode::UnknownMemberId,
-        ErrorCode::RebalanceInProgress,
-        ErrorCode::FencedInstanceId,
-    ];
-    refusals.iter().any(|error| error.code() == code)
+    REFUSALS.iter().any(|error| error.code() == code)
+}
+
+/// What became of the one offset of a commit.
+pub fn commit_code(answer: &m::OffsetCommitResponseData) -> i16 {
+    let topic = answer.topics.first();
+    topic
+        .and_then(|topic| topic.partitions.first())
+        .map_or(-1, |one| one.error_code)
 }
 
 /// Consumes until the field ends. Stands still for longer than its session now and then, and goes on as if nothing were.
@@ -286,6 +323,7 @@ pub async fn run(field: Field, group: String, name: String, places: Vec<Place>, 
         if let Ok(mine) = member.join().await
             && let Ok(positions) = member.positions(&mine).await
         {
+            member.haunt().await;
             // Ended by a rebalance or a failure: join again.
             let _ = consume(&mut member, &name, positions).await;
         }

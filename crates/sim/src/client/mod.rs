@@ -1,14 +1,16 @@
 //! Clients that write down what they do and see. They speak the protocol by themselves, so that nothing of the node is trusted.
 //!
-//! Reading order: [`conn`] asks and waits, [`producer`], [`txn`], [`reader`], [`group`] with [`copier`], [`consumer`].
+//! Reading order: [`conn`] asks and waits, [`producer`] with [`zombie`], [`txn`], [`reader`], [`group`] with [`copier`], [`consumer`], [`pipeline`].
 
 pub mod conn;
 pub mod consumer;
 pub mod copier;
 pub mod group;
+pub mod pipeline;
 pub mod producer;
 pub mod reader;
 pub mod txn;
+pub mod zombie;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

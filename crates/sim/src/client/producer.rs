@@ -10,7 +10,7 @@ use headwater_wire::messages as m;
 use headwater_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 
 use super::conn::{Conn, Gone};
-use super::{Field, pause};
+use super::{Field, pause, zombie};
 use crate::history::{Event, Place, Source};
 
 /// The compacted topic, whose records have keys.
@@ -60,6 +60,16 @@ impl Pen {
             self.identity = identity;
             self.sequences.clear();
         }
+    }
+
+    /// The sequence of the next batch in a partition that was written to in this epoch.
+    pub fn expected(&self, at: &Place) -> Option<i32> {
+        self.sequences.get(at).copied()
+    }
+
+    /// Begins its sequences at 0 again, in the same epoch.
+    pub fn forget_sequences(&mut self) {
+        self.sequences.clear();
     }
 
     /// Writes a batch and notes it as sent.
@@ -225,6 +235,10 @@ pub async fn run(field: Field, name: String, places: Vec<Place>, seed: u64) {
     let mut waiting: VecDeque<Batch> = VecDeque::new();
     while !(field.has_ended() && waiting.is_empty()) {
         if !field.has_ended() {
+            if waiting.is_empty() {
+                let at = &places[rng.below(places.len())];
+                zombie::dare(&field, &mut conn, &mut pen, at, &mut rng).await;
+            }
             while waiting.len() < IN_FLIGHT_MAX && rng.below(3) > 0 {
                 let at = &places[rng.below(places.len())];
                 let sources = vec![None; 1 + rng.below(4)];

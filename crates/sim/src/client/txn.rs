@@ -214,6 +214,30 @@ impl Writer {
         Err(Trouble::Over)
     }
 
+    /// Goes on as if no newer writer had its epoch: whatever it writes must be refused.
+    pub async fn haunt(&mut self, places: &[Place]) {
+        let at = match self.added.is_empty() {
+            true => places[self.rng.below(places.len())].clone(),
+            false => self.added[self.rng.below(self.added.len())].clone(),
+        };
+        if self.rng.below(2) == 0 {
+            self.pen.forget_sequences();
+        }
+        let txn = Some(self.number);
+        let batch = self
+            .pen
+            .batch(&self.field, &at, txn, &[None], &mut self.rng);
+        let version = if self.v2 { PRODUCE_V2 } else { PRODUCE_V1 };
+        let request = produce(&batch, Some(&self.transactional_id));
+        let answer = self.conn.call(version, &request).await;
+        if let Ok(Outcome::Acked(_)) = answer.map(|answer| outcome(&answer)) {
+            self.field.complain(format!(
+                "{}: wrote to {at:?} after it was fenced",
+                self.pen.name
+            ));
+        }
+    }
+
     fn ended(&mut self, commit: bool, answer: &m::EndTxnResponseData) {
         if commit {
             self.field.note(Event::Committed {
@@ -239,6 +263,7 @@ pub async fn run(
     seed: u64,
 ) {
     let mut rng = Mutator::new(seed);
+    let mut former: Option<Writer> = None;
     for life in 0.. {
         let name = format!("{stem}.{life}");
         let Some(mut writer) =
@@ -249,6 +274,9 @@ pub async fn run(
             }
             continue;
         };
+        if let Some(mut former) = former {
+            former.haunt(&places).await;
+        }
         while !field.has_ended() {
             if transaction(&mut writer, &places).await.is_err() || rng.below(30) == 0 {
                 break;
@@ -258,6 +286,7 @@ pub async fn run(
         if field.has_ended() {
             return;
         }
+        former = Some(writer);
         pause(&mut rng, 3_000).await;
     }
 }

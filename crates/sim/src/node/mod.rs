@@ -5,12 +5,14 @@
 mod net;
 mod world;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_base::World;
 use headwater_broker::{Broker, BrokerConfig};
+use headwater_connect::StepLog;
 use headwater_edge_kafka::{Edge, EdgeConfig};
 use headwater_log::local::Turn;
 use headwater_log::local::disk::FaultDisk;
@@ -21,6 +23,7 @@ use parking_lot::Mutex;
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 
+use crate::history::Place;
 pub use net::Network;
 pub use world::{SimClock, SimRandom, SimTasks};
 
@@ -57,6 +60,8 @@ pub struct Node {
     state: Arc<Mutex<State>>,
     /// Longest that a write with its sync takes, in microseconds.
     slow_us: Arc<Mutex<u64>>,
+    /// What is kept for pipelines.
+    kept: Arc<Mutex<BTreeMap<Place, i64>>>,
 }
 
 /// Small enough that chunks are filled, sealed and removed all the time.
@@ -85,6 +90,7 @@ impl Node {
             random: Arc::new(SimRandom::new(seed)),
             state: Arc::new(Mutex::new(state)),
             slow_us: Arc::new(Mutex::new(1_000)),
+            kept: Arc::default(),
         }
     }
 
@@ -114,6 +120,7 @@ impl Node {
         };
         let broker = Broker::open_in(Arc::clone(&log) as Arc<dyn Log>, world, config)
             .map_err(|error| format!("the broker does not open: {error}"))?;
+        tell_kept(&broker, &self.kept.lock());
         broker.start_background();
         let edge = Edge::new(Arc::clone(&broker), EdgeConfig::new("node", 9092));
         tasks.start(drive(Arc::clone(&log), Arc::clone(&self.slow_us), seed));
@@ -146,6 +153,15 @@ impl Node {
                 _ => Survives::SomeSectors(state.rng.next_u64()),
             };
             state.disk = state.disk.after_power_cut(survives);
+        }
+    }
+
+    /// Keeps what lies at or past this offset, in this life and those to come, as a pipeline with a snapshot does.
+    pub fn keep(&self, at: &Place, from: i64) {
+        let mut kept = self.kept.lock();
+        kept.insert(at.clone(), from);
+        if let Some(broker) = self.broker() {
+            tell_kept(&broker, &kept);
         }
     }
 
@@ -199,6 +215,14 @@ impl Node {
         life.tasks.start(connection);
         true
     }
+}
+
+fn tell_kept(broker: &Broker, kept: &BTreeMap<Place, i64>) {
+    let place = |(at, from): (&Place, &i64)| {
+        let partition = broker.topic(&at.0)?.partition(at.1)?;
+        Some((partition, *from))
+    };
+    StepLog::retain(broker, "pipeline", kept.iter().filter_map(place).collect());
 }
 
 /// Does what the log's threads do, in the simulation's time.

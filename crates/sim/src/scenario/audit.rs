@@ -16,7 +16,10 @@ use crate::client::producer::KEYED;
 use crate::client::reader::{fetch, note, reset};
 use crate::client::{Field, pause};
 use crate::history::{AUDIT, Event, Isolation, Place};
+use crate::node::Node;
 
+/// The topic that a pipeline reads, of which retention and deletions would like to have everything.
+pub const KEPT: &str = "kept";
 /// Longest that open transactions may hold the audit up: their time-out, and some.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -28,6 +31,7 @@ pub async fn make_topics(field: &Field, topics: &[(&str, i32)]) {
         replication_factor: 1,
         configs: match *name {
             KEYED => compacted(),
+            KEPT => configs(&[("retention.bytes", "20000")]),
             _ => Vec::new(),
         },
         ..Default::default()
@@ -45,18 +49,32 @@ pub async fn make_topics(field: &Field, topics: &[(&str, i32)]) {
 
 /// What makes compaction work all the time.
 fn compacted() -> Vec<CreatableTopicConfig> {
-    let configs = [
+    configs(&[
         ("cleanup.policy", "compact"),
         ("segment.ms", "100"),
         ("min.cleanable.dirty.ratio", "0.01"),
         ("delete.retention.ms", "100"),
-    ];
-    let config = |(name, value): (&str, &str)| CreatableTopicConfig {
-        name: name.to_owned().into(),
-        value: Some(value.to_owned().into()),
+    ])
+}
+
+fn configs(all: &[(&str, &str)]) -> Vec<CreatableTopicConfig> {
+    let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
+        name: (*name).to_owned().into(),
+        value: Some((*value).to_owned().into()),
         ..Default::default()
     };
-    configs.into_iter().map(config).collect()
+    all.iter().map(config).collect()
+}
+
+/// From now on nothing goes from the kept topic, and what is gone is told.
+pub async fn settle_kept(field: &Field, node: &Node) {
+    let at = places(KEPT, 1).remove(0);
+    node.keep(&at, 0);
+    // A round of cleaning that had begun ends meanwhile.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let mut conn = Conn::new(field.network.clone(), AUDIT);
+    let before = reset(field, &mut conn, &at).await;
+    field.note(Event::Trimmed { at, before });
 }
 
 /// Deletes records from the front now and then.

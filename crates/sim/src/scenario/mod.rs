@@ -9,7 +9,7 @@ use std::time::Duration;
 use headwater_record::fuzz::Mutator;
 use tokio::task::JoinSet;
 
-use crate::client::{Field, consumer, copier, group, producer, reader, txn};
+use crate::client::{Field, consumer, copier, group, pipeline, producer, reader, txn};
 use crate::history::{Event, Isolation, Line, Place, check};
 use crate::node::{Network, Node, SimClock};
 
@@ -72,6 +72,7 @@ const TOPICS: &[(&str, i32)] = &[
     ("in", 2),
     ("out", 2),
     ("trim", 1),
+    (audit::KEPT, 1),
     (producer::KEYED, 1),
 ];
 
@@ -97,6 +98,10 @@ async fn simulate(seed: u64, settings: Settings) -> Report {
         at: places(producer::KEYED, 1)[0].clone(),
     });
     let mut clients = JoinSet::new();
+    let kept = places(audit::KEPT, 1).remove(0);
+    node.keep(&kept, 0);
+    let (name, seed) = ("l0".into(), rng.next_u64());
+    clients.spawn(pipeline::run(field.clone(), node.clone(), name, kept, seed));
     begin(&mut clients, &field, &mut rng, settings);
     let duration = Duration::from_secs(settings.seconds);
     let events = chaos::befall(&node, &field, rng.next_u64(), duration, &mut findings).await;
@@ -115,6 +120,7 @@ async fn simulate(seed: u64, settings: Settings) -> Report {
         findings.push("clients do not come to an end on a healthy node".to_owned());
     }
     clients.shutdown().await;
+    audit::settle_kept(&field, &node).await;
     findings.extend(audit::read_all(&field, &all_places()).await);
     findings.extend(audit::positions(&field, settings).await);
     node.end(crate::node::Ending::Kill).await;
@@ -145,14 +151,17 @@ fn begin_plain(clients: &mut JoinSet<()>, field: &Field, rng: &mut Mutator) {
         ("p1", places("plain", 3)),
         ("i0", places("in", 2)),
         ("t0", places("trim", 1)),
+        ("l1", places(audit::KEPT, 1)),
         ("k0", places(producer::KEYED, 1)),
     ];
     for (name, places) in writers {
         let seed = rng.next_u64();
         clients.spawn(producer::run(field.clone(), name.into(), places, seed));
     }
-    let trimmed = places("trim", 1)[0].clone();
-    clients.spawn(audit::trim(field.clone(), trimmed, rng.next_u64()));
+    for topic in ["trim", audit::KEPT] {
+        let trimmed = places(topic, 1)[0].clone();
+        clients.spawn(audit::trim(field.clone(), trimmed, rng.next_u64()));
+    }
     for (name, isolation) in [("r0", Isolation::Committed), ("r1", Isolation::Uncommitted)] {
         let (places, seed) = (all_places(), rng.next_u64());
         clients.spawn(reader::run(

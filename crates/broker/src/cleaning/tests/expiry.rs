@@ -1,7 +1,7 @@
 //! Retention and DeleteRecords, and that producers survive both.
 
 use super::*;
-use crate::tests::sequenced;
+use crate::tests::{at_once, sequenced};
 
 #[tokio::test]
 async fn what_is_older_than_the_retention_goes_and_the_rest_stays() {
@@ -181,7 +181,11 @@ async fn a_producer_is_known_after_its_batches_are_gone_and_a_restart() {
     let bench = bench.restart();
     let next = bench.put("t", sequenced(4, 2, 5, 1)).await.unwrap();
     assert_eq!(next.base_offset, 6);
-    bench.broker.delete_records("t", 0, -1).await.unwrap();
+    bench
+        .broker
+        .delete_records("t", 0, -1, at_once())
+        .await
+        .unwrap();
     let bench = bench.restart();
     assert!(bench.put("t", sequenced(4, 2, 5, 2)).await.is_err());
     assert!(bench.put("t", sequenced(4, 2, 6, 1)).await.is_ok());
@@ -217,7 +221,8 @@ async fn records_are_deleted_up_to_the_high_watermark_and_not_in_compacted_topic
             bench.put(topic, batch).await.unwrap();
         }
     }
-    let delete = |topic: &'static str, before| bench.broker.delete_records(topic, 0, before);
+    let delete =
+        |topic: &'static str, before| bench.broker.delete_records(topic, 0, before, at_once());
     assert_eq!(delete("t", 2).await, Ok(2));
     assert_eq!(delete("t", 1).await, Ok(2), "below the start");
     assert_eq!(delete("t", 3).await, Ok(3));
@@ -236,7 +241,45 @@ async fn records_are_deleted_up_to_the_high_watermark_and_not_in_compacted_topic
         Err(BrokerError::UnknownTopicOrPartition)
     );
     assert_eq!(
-        bench.broker.delete_records("t", 1, 1).await,
+        bench.broker.delete_records("t", 1, 1, at_once()).await,
         Err(BrokerError::UnknownTopicOrPartition)
     );
+}
+
+#[tokio::test]
+async fn records_that_a_pipeline_may_have_to_read_again_are_deleted_when_it_lets_go() {
+    let bench = Bench::new();
+    let topic = bench.topic("t", 1, &[]).await;
+    let id = topic.partition(0).unwrap();
+    for _ in 0..6 {
+        let batch = keyed(now(), &[("k", Some("v"))]);
+        bench.put("t", batch).await.unwrap();
+    }
+    let broker = &bench.broker;
+    broker.holds.set("p", vec![(id, 2)]);
+    let refused = broker.delete_records("t", 0, 4, at_once()).await;
+    let in_use = BrokerError::RecordsInUse {
+        wanted: 4,
+        needed: 2,
+    };
+    assert_eq!(refused, Err(in_use));
+    assert_eq!(broker.partition_state(id).start, 2, "as far as it may");
+    assert!(broker.holds.take_wanted("p"), "the pipeline has been asked");
+    // Nobody waits any more: it is done all the same, as far as it may.
+    broker.holds.set("p", vec![(id, 3)]);
+    broker.clean_now(now()).await;
+    assert_eq!(broker.partition_state(id).start, 3);
+    broker.holds.set("p", vec![(id, 5)]);
+    broker.clean_now(now()).await;
+    assert_eq!(broker.partition_state(id).start, 4);
+    broker.clean_now(now()).await;
+    assert!(broker.holds.postponed().is_empty());
+    // Somebody waits, and the pipeline lets go meanwhile.
+    let late = at_once() + std::time::Duration::from_secs(60);
+    let (deleted, ()) = tokio::join!(broker.delete_records("t", 0, 6, late), async {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        broker.holds.set("p", vec![(id, 6)]);
+    });
+    assert_eq!(deleted, Ok(6));
+    assert!(broker.holds.postponed().is_empty());
 }
