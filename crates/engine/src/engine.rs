@@ -205,6 +205,22 @@ impl Engine {
         Ok(())
     }
 
+    /// Lets a pipeline rest, or go on; for good, until it is told otherwise.
+    pub(crate) async fn set_paused(&self, pipeline: &str, paused: bool) -> Result<bool, SqlError> {
+        let mut after = self.inner.objects.read().clone();
+        let changed = match paused {
+            true => after.paused.insert(pipeline.to_owned()),
+            false => after.paused.remove(pipeline),
+        };
+        if changed {
+            self.change_to(after).await?;
+        }
+        if let Some(running) = self.inner.running.lock().get(pipeline) {
+            running.running.shared.set_paused(paused);
+        }
+        Ok(changed)
+    }
+
     /// Starts pipelines that have failed once more, for whoever mended what made them fail.
     pub(crate) async fn take_up_again(&self, pipeline: &str) -> Result<(), SqlError> {
         let failed = self
@@ -295,6 +311,7 @@ impl Engine {
             topics: inner.topics.clone(),
             steps: steps.partition(0),
             clock: session.clock().clone(),
+            paused: inner.objects.read().paused.contains(&plan.name),
         };
         let plan = Arc::new(plan);
         let running = match start(Arc::clone(&plan), around) {

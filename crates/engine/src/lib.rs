@@ -5,6 +5,7 @@
 //! logs, sinks and notifiers are handed in.
 
 pub mod alerts;
+mod alter;
 mod builtin;
 pub mod catalog;
 pub mod cell;

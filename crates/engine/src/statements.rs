@@ -116,7 +116,7 @@ impl Engine {
         Ok(ApplyReport { objects })
     }
 
-    fn check_variables(&self, names: &[String]) -> Result<(), SqlError> {
+    pub(crate) fn check_variables(&self, names: &[String]) -> Result<(), SqlError> {
         let missing = names
             .iter()
             .find(|name| (self.inner.config.variable)(name).is_none());
@@ -161,6 +161,17 @@ impl Engine {
                     .collect();
                 Ok(message(format!("dropped {}", names.join(", "))))
             }
+            StatementKind::Alter {
+                kind,
+                name,
+                if_exists,
+                changes,
+            } => {
+                self.alter(statement, (*kind, name), *if_exists, changes)
+                    .await
+            }
+            StatementKind::Pause(name) => self.pause(statement, name, true).await,
+            StatementKind::Resume(name) => self.pause(statement, name, false).await,
             StatementKind::Show(what) => Ok(self.show(*what)),
             StatementKind::ShowCreate(name) => {
                 let objects = self.inner.objects.read();
@@ -353,7 +364,7 @@ fn found<'a>(objects: &'a Objects, name: &str) -> Result<&'a Object, SqlError> {
     })
 }
 
-fn message(text: String) -> StatementResult {
+pub(crate) fn message(text: String) -> StatementResult {
     StatementResult {
         message: Some(text),
         ..StatementResult::default()

@@ -22,6 +22,15 @@ pub enum StatementKind {
         if_exists: bool,
         cascade: bool,
     },
+    Alter {
+        kind: ObjectKind,
+        name: Name,
+        if_exists: bool,
+        changes: Vec<OptionChange>,
+    },
+    /// The pipeline of this name, or the one that this object belongs to, takes no input until it is resumed.
+    Pause(Name),
+    Resume(Name),
     Show(ShowKind),
     ShowCreate(Name),
     Describe(Name),
@@ -95,6 +104,13 @@ pub struct OptionItem {
     pub name: Name,
     pub value: String,
     pub value_at: Position,
+}
+
+/// What `ALTER ... SET` and `RESET` do to an option; without a value it is as if it had never been given.
+#[derive(Clone, Debug)]
+pub struct OptionChange {
+    pub name: Name,
+    pub value: Option<String>,
 }
 
 /// A query, its text and its tree.

@@ -111,7 +111,10 @@ fn create_without(
             .map(|object| object.as_ref().clone())
             .collect();
         incoming.extend(kept);
-        after = Objects::default();
+        after = Objects {
+            paused: before.paused.clone(),
+            ..Objects::default()
+        };
     }
     after
         .admit_all(incoming)
@@ -178,13 +181,7 @@ pub fn drop_object(
         );
     };
     let is = kind_of(&object.definition);
-    let views = [ObjectKind::View, ObjectKind::MaterializedView];
-    if is != kind && !(views.contains(&is) && views.contains(&kind)) {
-        let message = format!("\"{name}\" is a {}, not a {}", is.word(), kind.word());
-        return Err(
-            SqlError::new(message).hint(format!("DROP {} {name}", is.word().to_uppercase()))
-        );
-    }
+    check_kind("DROP", &object, kind)?;
     let mut after = before.clone();
     let mut changes = vec![dropped(&object)];
     after.by_name.remove(name);
@@ -206,6 +203,18 @@ pub fn drop_object(
             changes.push(dropped(&object));
         }
     }
+}
+
+/// A statement speaks of the kind that the object is; of views either kind will do.
+pub fn check_kind(verb: &str, object: &Object, kind: ObjectKind) -> Result<(), SqlError> {
+    let is = kind_of(&object.definition);
+    let views = [ObjectKind::View, ObjectKind::MaterializedView];
+    if is == kind || (views.contains(&is) && views.contains(&kind)) {
+        return Ok(());
+    }
+    let name = &object.name;
+    let message = format!("\"{name}\" is a {}, not a {}", is.word(), kind.word());
+    Err(SqlError::new(message).hint(format!("{verb} {} {name}", is.word().to_uppercase())))
 }
 
 fn dropped(object: &Object) -> ObjectChange {

@@ -5,7 +5,7 @@ pub mod build;
 pub mod change;
 pub mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use headwater_sql::ast::Query;
@@ -67,6 +67,8 @@ impl Object {
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     pub by_name: BTreeMap<String, Arc<Object>>,
+    /// Pipelines that take no input until they are resumed.
+    pub paused: BTreeSet<String>,
 }
 
 impl Catalog for Objects {

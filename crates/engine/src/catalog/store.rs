@@ -1,5 +1,6 @@
 //! The catalog in the log: one JSON record of the topic `__headwater_catalog` holds all of it, the newest counts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use headwater_base::PartitionId;
@@ -18,6 +19,8 @@ const VERSION: u16 = 1;
 struct Stored {
     v: u16,
     objects: Vec<StoredObject>,
+    #[serde(default)]
+    paused: BTreeSet<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,7 +63,10 @@ pub fn load(log: &dyn StepLog, partition: PartitionId) -> Result<Objects, Engine
     }
     let broken = |error: SqlError| EngineError::Catalog(error.render());
     let objects: Result<Vec<Object>, SqlError> = stored.objects.iter().map(read_object).collect();
-    let mut all = Objects::default();
+    let mut all = Objects {
+        paused: stored.paused,
+        ..Objects::default()
+    };
     all.admit_all(objects.map_err(broken)?).map_err(broken)?;
     Ok(all)
 }
@@ -88,9 +94,12 @@ pub async fn save(
         text: object.text.clone(),
         file: object.file.clone(),
     });
+    let pipelines = objects.pipelines();
+    let there = |name: &&String| pipelines.contains(name);
     let stored = Stored {
         v: VERSION,
         objects: all.collect(),
+        paused: objects.paused.iter().filter(there).cloned().collect(),
     };
     let bytes =
         serde_json::to_vec(&stored).map_err(|error| EngineError::Catalog(error.to_string()))?;

@@ -35,6 +35,7 @@ impl Runner {
             std::thread::sleep(RETRY_PAUSE);
         }
         if paused {
+            self.book.rests = false;
             self.show_state();
         }
         Ok(())

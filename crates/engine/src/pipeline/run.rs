@@ -26,6 +26,9 @@ use crate::status::PipelineState;
 
 /// Pause before a commit that the log refused is tried again, and between looks at the memory.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How often a paused pipeline looks whether its topics are still there.
+const PAUSED_LOOK: Duration = Duration::from_millis(500);
+const BY_HAND: &str = "by PAUSE; RESUME lets it go on";
 /// Late rows that are kept for queries.
 const LATE_ROWS_KEPT: Offset = 100_000;
 
@@ -64,6 +67,8 @@ pub struct Bookkeeping {
     pub guards: Vec<Box<dyn Send + Sync>>,
     /// A step was computed but never committed: the state in memory is ahead of the log and must not be kept.
     pub abandoned: bool,
+    /// It shows that it has been paused by hand.
+    pub rests: bool,
 }
 
 impl Default for Bookkeeping {
@@ -80,6 +85,7 @@ impl Default for Bookkeeping {
             rows_then: 0,
             guards: Vec::new(),
             abandoned: false,
+            rests: false,
         }
     }
 }
@@ -95,6 +101,12 @@ impl Runner {
         self.show_state();
         while !self.shared.stopping() {
             self.look_after_itself()?;
+            if self.rests() {
+                let wake = Arc::clone(&self.shared.wake);
+                let _ = clock
+                    .block_on(async { tokio::time::timeout(PAUSED_LOOK, wake.notified()).await });
+                continue;
+            }
             let now_ms = self.config.clock.now_ms();
             if !self.seeds.is_done() {
                 // On their own, so that nothing newer than what the view holds goes ahead of it.
@@ -119,6 +131,21 @@ impl Runner {
         }
         self.finish();
         Ok(())
+    }
+
+    /// Whether it has been paused by hand, and shows so.
+    fn rests(&mut self) -> bool {
+        let paused = self.shared.paused.load(Ordering::Acquire);
+        if paused != self.book.rests {
+            self.book.rests = paused;
+            match paused {
+                true => self
+                    .shared
+                    .set_state(PipelineState::Paused(BY_HAND.to_owned())),
+                false => self.show_state(),
+            }
+        }
+        paused
     }
 
     fn take(&mut self) -> Result<Vec<Taken>, StepFailure> {

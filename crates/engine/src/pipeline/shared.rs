@@ -22,6 +22,8 @@ pub struct Shared {
     /// Counts what has been made visible; wakes those who wait for it.
     pub published: watch::Sender<u64>,
     pub stop: AtomicBool,
+    /// Takes no input until it is resumed.
+    pub paused: AtomicBool,
     /// Asked to end the input once everything that is there has been consumed.
     pub end_asked: AtomicBool,
     pub wake: Arc<Notify>,
@@ -83,6 +85,7 @@ impl Shared {
             visible: Mutex::new(visible),
             published: watch::channel(0).0,
             stop: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             end_asked: AtomicBool::new(false),
             wake: Arc::new(Notify::new()),
             trim_step: AtomicU64::new(0),
@@ -98,6 +101,11 @@ impl Shared {
 
     pub fn ask_to_stop(&self) {
         self.stop.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    pub fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
         self.wake.notify_one();
     }
 

@@ -50,6 +50,8 @@ pub struct Surroundings {
     pub steps: PartitionId,
     /// The clock that the planned expressions read.
     pub clock: StepClock,
+    /// It is to recover, and then to wait until it is resumed.
+    pub paused: bool,
 }
 
 impl Running {
@@ -72,6 +74,7 @@ pub fn start(plan: Arc<PipelinePlan>, around: Surroundings) -> std::io::Result<R
         .map(|relation| cell(&plan, relation))
         .collect();
     let shared = Shared::new(Arc::clone(&plan), cells, Arc::clone(&around.memory));
+    shared.set_paused(around.paused);
     let own = Arc::clone(&shared);
     let thread = std::thread::Builder::new()
         .name(format!("pipeline-{}", plan.name))

@@ -293,3 +293,106 @@ async fn a_changing_row_always_has_a_key_in_its_topic() {
     assert!(keys().iter().flatten().any(|key| key.starts_with('L')));
     node.engine.stop().await;
 }
+
+fn one(k: &str, v: i64) -> crate::harness::Input {
+    let value = json!({"k": k, "v": v}).to_string();
+    ("s".to_owned(), 0, None, Some(value))
+}
+
+async fn state(node: &Node, pipeline: &str) -> &'static str {
+    let status = node.engine.status();
+    let found = status.pipelines.iter().find(|p| p.name == pipeline);
+    found.unwrap().state.words().0
+}
+
+async fn until(node: &Node, pipeline: &str, wanted: &str) {
+    while state(node, pipeline).await != wanted {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_pipeline_rests_over_a_restart_and_goes_on() {
+    let mut node = Node::new().await;
+    node.sql("CREATE SOURCE s (k TEXT, v BIGINT) WITH (topic = 's')")
+        .await;
+    node.sql("CREATE MATERIALIZED VIEW sums AS SELECT k, sum(v) AS total FROM s GROUP BY k")
+        .await;
+    produce(&node.log, &[one("a", 1)]).await;
+    assert_eq!(node.rows("SELECT * FROM sums").await, [r#"["a",1]"#]);
+    node.sql("PAUSE MATERIALIZED VIEW sums").await;
+    until(&node, "sums", "paused").await;
+    produce(&node.log, &[one("a", 2)]).await;
+    let mut config = crate::harness::config(node.dir.path());
+    node.engine.stop().await;
+    config.query_wait = std::time::Duration::from_millis(50);
+    node = Node::on(node.log.clone(), node.dir, config, None).await;
+    until(&node, "sums", "paused").await;
+    let answers = node
+        .engine
+        .execute("SELECT * FROM sums", None)
+        .await
+        .unwrap();
+    assert_eq!(
+        (answers[0].behind, answers[0].rows.len()),
+        (1, 1),
+        "its rows can be read, and say how old they are"
+    );
+    assert_eq!(answers[0].rows[0][1], json!(1));
+    assert!(refused(&node, "PAUSE nothing").await.contains("1:7"));
+    node.sql("RESUME PIPELINE sums").await;
+    until(&node, "sums", "running").await;
+    while node
+        .engine
+        .execute("SELECT * FROM sums", None)
+        .await
+        .unwrap()[0]
+        .rows[0][1]
+        != json!(3)
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    node.engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_are_altered_in_place() {
+    let node = Node::new().await;
+    node.sql("CREATE SOURCE s (k TEXT, v BIGINT) WITH (topic = 's')")
+        .await;
+    node.sql("CREATE MATERIALIZED VIEW sums AS SELECT k, sum(v) AS total FROM s GROUP BY k")
+        .await;
+    node.sql("CREATE SINK out INTO topic FROM sums WITH (topic = 'first')")
+        .await;
+    produce(&node.log, &[one("a", 1)]).await;
+    assert_eq!(node.rows("SELECT * FROM sums").await, [r#"["a",1]"#]);
+    node.sql("ALTER SINK out SET (topic = 'second')").await;
+    produce(&node.log, &[one("a", 2)]).await;
+    assert_eq!(node.rows("SELECT * FROM sums").await, [r#"["a",3]"#]);
+    let text = node.sql("SHOW CREATE out").await[0][1].clone();
+    assert_eq!(
+        text,
+        json!("CREATE SINK out INTO topic FROM sums WITH (topic = 'second')")
+    );
+    while contents(&node.log, "second").len() < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    assert!(
+        contents(&node.log, "second")
+            .iter()
+            .any(|(_, v)| v.as_ref().unwrap()["total"] == json!(3))
+    );
+    let wrong = [
+        ("ALTER SINK out SET (colour = 'red')", "1:21"),
+        ("ALTER VIEW out SET (topic = 'x')", "is a sink"),
+        ("ALTER SINK other SET (topic = 'x')", "1:12"),
+        ("ALTER SINK out RESET (key)", "not set"),
+    ];
+    for (text, expect) in wrong {
+        let told = refused(&node, text).await;
+        assert!(told.contains(expect), "{text}: {told}");
+    }
+    node.sql("ALTER SINK IF EXISTS other SET (topic = 'x')")
+        .await;
+    node.engine.stop().await;
+}

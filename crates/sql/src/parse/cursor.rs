@@ -293,13 +293,54 @@ impl<'a> Cursor<'a> {
         None
     }
 
+    /// Places in the text, in bytes, of the `WITH (...)` whose first option has its name here; of an empty one without a place.
+    pub fn options_span(&self, first: Option<Position>) -> Option<(usize, usize)> {
+        let is_with = |i: usize| {
+            matches!(&self.tokens[i].token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case("with"))
+                && matches!(self.tokens.get(i + 1), Some(t) if t.token == Token::LParen)
+        };
+        let begins = |i: &usize| {
+            let next = self.tokens.get(i + 2);
+            is_with(*i)
+                && match first {
+                    Some(at) => next.is_some_and(|t| position(t.span.start) == at),
+                    None => next.is_some_and(|t| t.token == Token::RParen),
+                }
+        };
+        let with = (0..self.tokens.len()).find(begins)?;
+        let mut depth = 0_usize;
+        for token in self.tokens.get(with + 1..)? {
+            match token.token {
+                Token::LParen => depth += 1,
+                Token::RParen if depth == 1 => {
+                    let place = |at| self.source.offset_of(position(at));
+                    return Some((place(self.tokens[with].span.start), place(token.span.end)));
+                }
+                Token::RParen => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// `name = value, ...` between brackets that may be left out for a single one.
+    pub fn settings(&mut self) -> Result<Vec<OptionItem>> {
+        if !self.at_paren() {
+            return Ok(vec![self.option()?]);
+        }
+        self.in_brackets()
+    }
+
     /// `WITH (name = value, ...)` if it comes next.
     pub fn options(&mut self) -> Result<Vec<OptionItem>> {
-        let mut items: Vec<OptionItem> = Vec::new();
-        if !self.at_word("with") {
-            return Ok(items);
+        if !self.word("with") {
+            return Ok(Vec::new());
         }
-        self.next += 1;
+        self.in_brackets()
+    }
+
+    fn in_brackets(&mut self) -> Result<Vec<OptionItem>> {
+        let mut items: Vec<OptionItem> = Vec::new();
         self.expect_sign(&Token::LParen)?;
         while !self.sign(&Token::RParen) {
             let item = self.option()?;
@@ -318,16 +359,19 @@ impl<'a> Cursor<'a> {
         Ok(items)
     }
 
-    fn option(&mut self) -> Result<OptionItem> {
+    /// The name of an option, with dots in it or not.
+    pub fn option_name(&mut self) -> Result<Name> {
         let mut name = self.name("the name of an option")?;
         while self.sign(&Token::Period) {
-            name.text = format!(
-                "{}.{}",
-                name.text,
-                self.name("the rest of the option's name")?.text
-            );
+            let rest = self.name("the rest of the option's name")?.text;
+            name.text = format!("{}.{rest}", name.text);
         }
         name.text = name.text.to_lowercase();
+        Ok(name)
+    }
+
+    fn option(&mut self) -> Result<OptionItem> {
+        let name = self.option_name()?;
         self.expect_sign(&Token::Eq)?;
         let value_at = self.at().unwrap_or(name.at);
         let minus = if self.sign(&Token::Minus) { "-" } else { "" };

@@ -1,5 +1,6 @@
 //! Text to statements: sqlparser's tokenizer, expressions, types and queries; our own statements around them.
 
+mod alter;
 mod columns;
 mod create;
 mod cursor;
@@ -11,6 +12,7 @@ mod tests;
 use crate::ast::{Query, Statement, StatementKind};
 use crate::error::Result;
 use crate::source::Source;
+pub use alter::with_options;
 use cursor::Cursor;
 pub(crate) use lex::words;
 
@@ -65,6 +67,12 @@ fn parse_statement(source: Source) -> Result<Statement> {
         StatementKind::Create(Box::new(create::create(&mut cursor)?))
     } else if cursor.word("drop") {
         show::drop(&mut cursor)?
+    } else if cursor.word("alter") {
+        alter::alter(&mut cursor)?
+    } else if cursor.word("pause") {
+        StatementKind::Pause(alter::pipeline(&mut cursor)?)
+    } else if cursor.word("resume") {
+        StatementKind::Resume(alter::pipeline(&mut cursor)?)
     } else if cursor.word("show") {
         show::show(&mut cursor)?
     } else if cursor.word("describe") || cursor.word("desc") {

@@ -74,19 +74,21 @@ pub(super) fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
 
 /// The error for a statement that begins with something unknown.
 pub(super) fn unknown_statement(cursor: &Cursor<'_>) -> SqlError {
-    const STATEMENTS: [&str; 8] = [
-        "select", "create", "drop", "show", "describe", "explain", "with", "values",
+    const STATEMENTS: [&str; 11] = [
+        "select", "create", "alter", "drop", "show", "describe", "explain", "pause", "resume",
+        "with", "values",
     ];
     let written = cursor.shown_word().unwrap_or("").to_lowercase();
     let hint = match written.as_str() {
         "insert" | "update" | "delete" | "merge" | "copy" => {
             Some("rows come from topics: write to the topic with `headwater produce` or any Kafka client".to_owned())
         }
-        "alter" => Some("use CREATE OR REPLACE".to_owned()),
         "begin" | "commit" | "set" => Some("statements need no transaction or settings".to_owned()),
         _ => nearest::hint(&written, STATEMENTS),
     };
     cursor
-        .expected("a statement (CREATE, SELECT, SHOW, DESCRIBE, EXPLAIN, DROP)")
+        .expected(
+            "a statement (CREATE, SELECT, SHOW, DESCRIBE, EXPLAIN, ALTER, PAUSE, RESUME, DROP)",
+        )
         .maybe_hint(hint)
 }

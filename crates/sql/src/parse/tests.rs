@@ -532,3 +532,95 @@ proptest! {
         }
     }
 }
+
+/// A statement, what is done to its options, and what it is then.
+const ALTERED: &[(&str, &str, &str)] = &[
+    (
+        "CREATE SINK s INTO topic FROM v WITH (topic = 'a', partitions = 3)",
+        "ALTER SINK s SET (topic = 'b', key = 'k')",
+        "CREATE SINK s INTO topic FROM v WITH (topic = 'b', partitions = '3', key = 'k')",
+    ),
+    (
+        "CREATE SINK s INTO topic FROM v WITH (topic = 'a') -- where it goes",
+        "ALTER SINK s RESET topic",
+        "CREATE SINK s INTO topic FROM v  -- where it goes",
+    ),
+    (
+        "CREATE MATERIALIZED VIEW v AS SELECT a FROM t -- all",
+        "ALTER MATERIALIZED VIEW v SET retention = '7 days'",
+        "CREATE MATERIALIZED VIEW v AS SELECT a FROM t -- all\nWITH (retention = '7 days')",
+    ),
+    (
+        "CREATE MATERIALIZED VIEW v WITH (retention = '1 day') AS WITH x AS (SELECT a FROM t) SELECT a FROM x EMIT ON WINDOW CLOSE",
+        "ALTER VIEW v SET (retention = '2 days')",
+        "CREATE MATERIALIZED VIEW v WITH (retention = '2 days') AS WITH x AS (SELECT a FROM t) SELECT a FROM x EMIT ON WINDOW CLOSE",
+    ),
+    (
+        "CREATE MATERIALIZED VIEW v AS SELECT a FROM t EMIT ON WINDOW CLOSE",
+        "ALTER VIEW v SET (retention = '2 days')",
+        "CREATE MATERIALIZED VIEW v AS SELECT a FROM t EMIT ON WINDOW CLOSE\nWITH (retention = '2 days')",
+    ),
+    (
+        "CREATE ALERT a AS SELECT k FROM v WHERE n > 1 WITH (notify = 'webhook:${URL}', severity = 'it''s')",
+        "ALTER ALERT a SET severity = 'page'",
+        "CREATE ALERT a AS SELECT k FROM v WHERE n > 1 WITH (notify = 'webhook:${URL}', severity = 'page')",
+    ),
+];
+
+#[test]
+fn other_options_for_a_statement() {
+    for (text, alter, expect) in ALTERED {
+        let StatementKind::Alter { changes, .. } = parse_one(alter, None).unwrap().kind else {
+            panic!("{alter}")
+        };
+        let altered = with_options(text, &changes).unwrap();
+        assert_eq!(&altered, expect);
+        let (before, after) = (defined(text), defined(&altered));
+        assert!(!diff(&before.definition, &after.definition).is_empty());
+    }
+}
+
+#[test]
+fn alter_pause_and_resume_read() {
+    let of = |text: &str| parse_one(text, None).unwrap().kind;
+    for (text, name) in [
+        ("PAUSE PIPELINE shop", "shop"),
+        ("pause shop", "shop"),
+        ("PAUSE pipeline", "pipeline"),
+        ("PAUSE MATERIALIZED VIEW v", "v"),
+    ] {
+        assert!(
+            matches!(of(text), StatementKind::Pause(n) if n.text == name),
+            "{text}"
+        );
+    }
+    assert!(matches!(of("RESUME sink s"), StatementKind::Resume(n) if n.text == "s"));
+    let wrong = [
+        ("ALTER VIEW v RENAME TO w", "1:14 expected SET or RESET"),
+        ("ALTER v SET (a = 1)", "1:7 expected SOURCE"),
+        ("ALTER SINK s SET ()", "1:19 expected the name of an option"),
+        (
+            "ALTER SINK s SET (a = 1, a = 2)",
+            "1:26 option \"a\" is given twice",
+        ),
+        ("PAUSE", "expected the name of a pipeline"),
+        (
+            "RESUME PIPELINE a b",
+            "1:19 expected the end of the statement",
+        ),
+    ];
+    for (text, expect) in wrong {
+        let error = parse_one(text, None).unwrap_err();
+        let told = format!("{}:{} {}", error.line, error.column, error.message);
+        assert!(told.contains(expect), "{text}: {told}");
+    }
+    let nothing = [crate::ast::OptionChange {
+        name: crate::ast::Name {
+            text: "x".into(),
+            at: crate::source::Position::START,
+        },
+        value: None,
+    }];
+    let error = with_options("CREATE SINK s INTO topic FROM v", &nothing).unwrap_err();
+    assert!(error.message.contains("is not set"), "{}", error.message);
+}
