@@ -328,7 +328,12 @@ impl<'a> Cursor<'a> {
         if !self.at_paren() {
             return Ok(vec![self.option()?]);
         }
-        self.in_brackets()
+        let at = self.at();
+        let items = self.in_brackets()?;
+        match (items.is_empty(), at) {
+            (true, Some(at)) => Err(self.source.error(at, "expected an option")),
+            _ => Ok(items),
+        }
     }
 
     /// `WITH (name = value, ...)` if it comes next.

@@ -561,9 +561,9 @@ const ALTERED: &[(&str, &str, &str)] = &[
         "CREATE MATERIALIZED VIEW v AS SELECT a FROM t EMIT ON WINDOW CLOSE\nWITH (retention = '2 days')",
     ),
     (
-        "CREATE ALERT a AS SELECT k FROM v WHERE n > 1 WITH (notify = 'webhook:${URL}', severity = 'it''s')",
+        "CREATE ALERT a AS SELECT k FROM v WHERE n > 1 WITH (notify = 'webhook:${URL}/it''s', severity = 'info')",
         "ALTER ALERT a SET severity = 'page'",
-        "CREATE ALERT a AS SELECT k FROM v WHERE n > 1 WITH (notify = 'webhook:${URL}', severity = 'page')",
+        "CREATE ALERT a AS SELECT k FROM v WHERE n > 1 WITH (notify = 'webhook:${URL}/it''s', severity = 'page')",
     ),
 ];
 
@@ -598,7 +598,7 @@ fn alter_pause_and_resume_read() {
     let wrong = [
         ("ALTER VIEW v RENAME TO w", "1:14 expected SET or RESET"),
         ("ALTER v SET (a = 1)", "1:7 expected SOURCE"),
-        ("ALTER SINK s SET ()", "1:19 expected the name of an option"),
+        ("ALTER SINK s SET ()", "1:18 expected an option"),
         (
             "ALTER SINK s SET (a = 1, a = 2)",
             "1:26 option \"a\" is given twice",
