@@ -86,10 +86,7 @@ impl Engine {
         };
         let relations = adhoc.relations().to_vec();
         let behind = self.wait_for(&relations).await;
-        let mut tables = Vec::new();
-        for name in &relations {
-            tables.push((name.clone(), self.table(&objects, name)?));
-        }
+        let tables = self.tables(&objects, &relations)?;
         let find = |name: &str| {
             tables
                 .iter()
@@ -157,6 +154,23 @@ impl Engine {
             missing += caught_up(&shared, &ends, deadline).await;
         }
         missing
+    }
+
+    /// The relations of one query, those of one pipeline as of one step.
+    fn tables(
+        &self,
+        objects: &Objects,
+        names: &[String],
+    ) -> Result<Vec<(String, Arc<dyn TableProvider>)>, SqlError> {
+        let mut owners: Vec<Arc<Shared>> = Vec::new();
+        for (shared, _) in names.iter().filter_map(|name| self.owner(name)) {
+            if !owners.iter().any(|known| Arc::ptr_eq(known, &shared)) {
+                owners.push(shared);
+            }
+        }
+        let _as_they_are: Vec<_> = owners.iter().map(|shared| shared.showing.read()).collect();
+        let table = |name: &String| Ok((name.clone(), self.table(objects, name)?));
+        names.iter().map(table).collect()
     }
 
     fn table(&self, objects: &Objects, name: &str) -> Answered {

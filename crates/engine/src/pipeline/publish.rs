@@ -89,6 +89,7 @@ fn step_visible(shared: &Shared, mut step: Published) -> Result<(), String> {
             .find(|(of, _)| *of == relation)
             .map(|(_, bound)| *bound)
     };
+    let showing = shared.showing.write();
     for (relation, deltas) in step.changes {
         let Some(cell) = &shared.cells[relation] else {
             continue;
@@ -108,6 +109,7 @@ fn step_visible(shared: &Shared, mut step: Published) -> Result<(), String> {
         visible.counters = step.counters;
         visible.watermark = step.watermark;
     }
+    drop(showing);
     shared.advance(step.step, step.ended, &step.ranges);
     Ok(())
 }

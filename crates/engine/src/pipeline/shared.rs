@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
 use super::core::{Counters, Withheld};
@@ -19,6 +19,8 @@ pub struct Shared {
     /// By relation; `None` where rows are not kept.
     pub cells: Vec<Option<Arc<ViewCell>>>,
     pub visible: Mutex<Visible>,
+    /// Held to write while a step's results become visible, to read while pictures of several views are taken: these show one step.
+    pub showing: RwLock<()>,
     /// Counts what has been made visible; wakes those who wait for it.
     pub published: watch::Sender<u64>,
     pub stop: AtomicBool,
@@ -83,6 +85,7 @@ impl Shared {
             plan,
             cells,
             visible: Mutex::new(visible),
+            showing: RwLock::new(()),
             published: watch::channel(0).0,
             stop: AtomicBool::new(false),
             paused: AtomicBool::new(false),

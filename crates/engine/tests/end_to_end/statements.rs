@@ -396,3 +396,31 @@ async fn options_are_altered_in_place() {
         .await;
     node.engine.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_sees_all_views_of_a_pipeline_at_one_step() {
+    let node = Node::new().await;
+    let text = "CREATE SOURCE s (k TEXT, v BIGINT) WITH (topic = 's');
+        CREATE MATERIALIZED VIEW all_rows AS SELECT count(*) AS n FROM s;
+        CREATE MATERIALIZED VIEW each AS SELECT k, count(*) AS n FROM s GROUP BY k;";
+    node.engine
+        .apply("pair", vec![("all.sql".into(), text.into())], false)
+        .await
+        .unwrap();
+    let writer = {
+        let log = node.log.clone();
+        tokio::spawn(async move {
+            for number in 0..300 {
+                produce(&log, &[one(&format!("k{}", number % 7), number)]).await;
+            }
+        })
+    };
+    let query = "SELECT (SELECT n FROM all_rows) - coalesce((SELECT sum(n) FROM each), 0) AS apart";
+    while !writer.is_finished() {
+        let answers = node.engine.execute(query, None).await.unwrap();
+        assert_eq!(answers[0].rows[0][0].to_string(), "0");
+    }
+    writer.await.unwrap();
+    assert_eq!(node.rows("SELECT n FROM all_rows").await, ["[300]"]);
+    node.engine.stop().await;
+}
