@@ -23,6 +23,7 @@ use crate::builtin;
 use crate::catalog::Objects;
 use crate::engine::Engine;
 use crate::pipeline::decode::InputDecoder;
+use crate::pipeline::decoders::Decoders;
 use crate::pipeline::input::Taken;
 use crate::pipeline::record::Range;
 use crate::pipeline::shared::Shared;
@@ -274,15 +275,15 @@ fn not_running(name: &str) -> SqlError {
 fn source_decoder(source: &SourceDef) -> Result<InputDecoder, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let format = by_name(&source.format).map_err(|error| text(&error))?;
-    let decoder = format
-        .decoder(physical_schema_of(&source.columns))
-        .map_err(|error| text(&error))?;
+    let schema = physical_schema_of(&source.columns);
+    let decoders = Decoders::new(format, Arc::clone(&schema), schema);
+    decoders.check()?;
     let graph =
         input_graph(&source.columns, source.watermark.as_ref()).map_err(|error| text(&error))?;
     let computed = Dataflow::new(&graph).map_err(|error| text(&error))?;
     Ok(InputDecoder::source(
         0,
-        decoder,
+        Arc::new(decoders),
         computed,
         source.schema(),
         source.watermark.is_some(),
@@ -348,8 +349,8 @@ impl Iterator for Pieces {
             };
             *from = read.next;
             return Some(Ok(Taken {
-                range,
                 batches: read.batches,
+                ..Taken::new(range)
             }));
         }
     }

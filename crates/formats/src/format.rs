@@ -1,6 +1,6 @@
 //! What every format offers, so that Avro or CSV is one more folder and one more line in [`by_name`].
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::error::{DecodeError, FormatError};
@@ -24,6 +24,16 @@ pub trait Format: Send + Sync {
 
     /// For the declared columns that are not computed.
     fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>, FormatError>;
+
+    /// The same for somebody who reads only a part of the columns (`read`: the fields of `schema` that are read, also within
+    /// structs). The others may come out as NULL, but the same records have to be dead letters.
+    fn decoder_of(
+        &self,
+        schema: SchemaRef,
+        _read: &Schema,
+    ) -> Result<Box<dyn Decoder>, FormatError> {
+        self.decoder(schema)
+    }
 }
 
 /// One JSON object a record.
@@ -36,6 +46,14 @@ impl Format for Json {
 
     fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>, FormatError> {
         Ok(Box::new(JsonDecoder::new(schema)?))
+    }
+
+    fn decoder_of(
+        &self,
+        schema: SchemaRef,
+        read: &Schema,
+    ) -> Result<Box<dyn Decoder>, FormatError> {
+        Ok(Box::new(JsonDecoder::reading(schema, read)?))
     }
 }
 

@@ -15,6 +15,7 @@ mod logical;
 pub mod model;
 mod names;
 mod nearest;
+pub mod needs;
 pub mod parse;
 pub mod plan;
 mod provider;

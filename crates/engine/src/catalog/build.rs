@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use headwater_connect::{StepLog, TopicInfo};
 use headwater_sql::model::{AlertDef, Definition, Emit, SinkDef};
-use headwater_sql::{PlannedView, Planner, Session, SqlError, input_graph};
+use headwater_sql::{PlannedView, Planner, Session, SqlError, input_graph, physical_schema_of};
 
-use super::{Object, Objects};
+use super::{Object, Objects, reads};
 use crate::pipeline::plan::{
     FlowPlan, InputDef, InputPlan, OutputKind, OutputPlan, PipelinePlan, RecordKey, RelationId,
 };
@@ -146,6 +146,7 @@ pub fn build(
         outputs: Vec::new(),
     };
     plan.outputs = outputs(objects, &own, &plan, &relations, log)?;
+    reads::narrow(&mut plan);
     Ok(Some(plan))
 }
 
@@ -202,6 +203,7 @@ impl Builder<'_> {
         self.inputs.push(InputPlan {
             name: object.name.clone(),
             schema,
+            read: physical_schema_of(columns),
             computed: input_graph(columns, watermark.as_ref())?,
             topic: topic_info(self.log, topic)?,
             has_watermark: watermark.is_some(),

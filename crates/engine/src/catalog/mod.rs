@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod change;
+pub mod reads;
 pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -159,6 +159,7 @@ mod tests {
                 next: 3,
             },
             batches: vec![batch.build()],
+            decoded: None,
         };
         let dead = |input, offset| {
             let record = DeadRecord {

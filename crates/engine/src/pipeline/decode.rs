@@ -11,10 +11,11 @@ use datafusion::arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use headwater_dataflow::Dataflow;
 use headwater_dataflow::delta::{Delta, Origin};
 use headwater_dataflow::operator::{ErrorAt, StepContext};
-use headwater_formats::{Decoder, TableDecoder};
+use headwater_formats::TableDecoder;
 use headwater_views::RowKeys;
 
 use super::dead::{DeadRecord, Raw};
+use super::decoders::Decoders;
 use super::input::Taken;
 use super::table::{RecordAt, Upsert};
 use super::watermark;
@@ -30,7 +31,7 @@ pub struct InputDecoder {
 }
 
 enum Form {
-    Source(Box<dyn Decoder>),
+    Source(Arc<Decoders>),
     Table {
         decoder: Box<TableDecoder>,
         declared_key: Vec<usize>,
@@ -55,14 +56,14 @@ impl InputDecoder {
     /// `declared`: without the computed columns. `computed` makes all columns (and the watermark) of them.
     pub fn source(
         source: u32,
-        decoder: Box<dyn Decoder>,
+        decoders: Arc<Decoders>,
         computed: Dataflow,
         schema: SchemaRef,
         has_watermark: bool,
     ) -> Self {
         Self {
             source,
-            form: Form::Source(decoder),
+            form: Form::Source(decoders),
             computed,
             schema,
             has_watermark,
@@ -91,7 +92,15 @@ impl InputDecoder {
         }
     }
 
-    /// Decodes what a step took of one partition of a source.
+    /// Those of a source.
+    pub fn decoders(&self) -> Option<Arc<Decoders>> {
+        match &self.form {
+            Form::Source(decoders) => Some(Arc::clone(decoders)),
+            Form::Table { .. } => None,
+        }
+    }
+
+    /// The rows of what a step took of one partition of a source; decodes it unless somebody has.
     pub fn source_rows(
         &mut self,
         taken: &Taken,
@@ -99,23 +108,19 @@ impl InputDecoder {
         now_us: i64,
         dead: &mut Vec<DeadRecord>,
     ) -> Result<SourceRows, String> {
-        let Form::Source(decoder) = &mut self.form else {
+        let Form::Source(decoders) = &self.form else {
             return Err("not a source".to_owned());
         };
-        let mut places = Places::default();
-        each_record(taken, dead, |record| {
-            let Some(value) = record.value else {
-                return Err("null value".to_owned());
-            };
-            decoder.push(value).map_err(|error| error.message)?;
-            places.offsets.push(record.offset);
-            Ok(())
-        });
-        let rows = decoder.finish().map_err(|error| error.to_string())?;
+        let decoded = match &taken.decoded {
+            Some(decoded) => decoded.clone(),
+            None => decoders.decode(taken)?,
+        };
+        dead.extend(decoded.dead);
+        let rows = decoded.rows;
         let origin = Origin {
             source: self.source,
             partition: vec![taken.range.partition; rows.num_rows()].into(),
-            offset: places.offsets.into(),
+            offset: decoded.offsets,
             watermark: vec![watermark::NONE; rows.num_rows()].into(),
         };
         let delta = Delta {
@@ -292,7 +297,7 @@ fn upserts(
 }
 
 /// Calls back for every record of the range; what it refuses is a dead letter.
-fn each_record(
+pub(super) fn each_record(
     taken: &Taken,
     dead: &mut Vec<DeadRecord>,
     mut take: impl FnMut(&headwater_record::RecordRef<'_>) -> Result<(), String>,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
 use headwater_connect::{StepLog, TopicInfo, Visibility};
 
+use super::decoders::Decoded;
 use super::record::{Position, Range};
 use super::watermark;
 use crate::config::StepBounds;
@@ -51,6 +52,23 @@ impl Partition {
 pub struct Taken {
     pub range: Range,
     pub batches: Vec<Bytes>,
+    /// Its rows, if somebody has decoded it already (sources only).
+    pub decoded: Option<Decoded>,
+}
+
+impl Taken {
+    /// Of a range, without batches yet.
+    pub fn new(range: Range) -> Self {
+        Self {
+            range,
+            batches: Vec::new(),
+            decoded: None,
+        }
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.batches.iter().map(Bytes::len).sum()
+    }
 }
 
 /// Which partition of which input.
@@ -79,10 +97,7 @@ pub fn gather<'a>(
             from,
             next: from,
         };
-        let mut one = Taken {
-            range,
-            batches: Vec::new(),
-        };
+        let mut one = Taken::new(range);
         slot.partition.end = extend(log, slot.partition.id, &mut one, share_bytes, share_rows)?;
         if one.range.next > from {
             bytes_left = bytes_left.saturating_sub(unfolded(&one.batches));
@@ -108,7 +123,7 @@ pub fn gather<'a>(
 }
 
 /// Reads on where `taken` ends; answers the end of the partition.
-fn extend(
+pub(super) fn extend(
     log: &dyn StepLog,
     id: PartitionId,
     taken: &mut Taken,
@@ -192,7 +207,10 @@ pub fn reread(
         }
         next = read.next;
     }
-    Ok(Taken { range, batches })
+    Ok(Taken {
+        batches,
+        ..Taken::new(range)
+    })
 }
 
 pub fn base_offset(batch: &[u8]) -> Offset {

@@ -1,12 +1,14 @@
-//! One pipeline: what it is (`plan`), what arrives (`input`, `decode`, `watermark`, `table`), its state and step (`core`, `flows`,
+//! One pipeline: what it is (`plan`), what arrives (`input`, `ahead`, `decoders`, `decode`, `watermark`, `table`), its state and step (`core`, `flows`,
 //! `conditions`), what leaves (`output`, `dead`, `net`, `appends`), its two threads (`run` with `seed`, `hold` and `housekeeping`, `publish`), and how it comes back (`record`,
 //! `snapshot`, `persist`, `recover`, `start`).
 
+pub mod ahead;
 pub mod appends;
 pub mod conditions;
 pub mod core;
 pub mod dead;
 pub mod decode;
+pub mod decoders;
 pub mod figures;
 pub mod flows;
 pub mod hold;

@@ -37,6 +37,8 @@ pub struct InputPlan {
     pub name: String,
     pub def: InputDef,
     pub schema: SchemaRef,
+    /// The part of its declared columns that somebody reads.
+    pub read: SchemaRef,
     /// From the declared columns to all columns and the watermark.
     pub computed: Graph,
     pub topic: TopicInfo,

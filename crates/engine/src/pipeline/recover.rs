@@ -347,8 +347,8 @@ fn next_chunk(
                 next,
             };
             taken.push(Taken {
-                range,
                 batches: read.batches,
+                ..Taken::new(range)
             });
         }
     }

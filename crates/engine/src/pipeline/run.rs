@@ -10,8 +10,10 @@ use headwater_base::{Offset, PartitionId};
 use headwater_connect::step_log::DurableStep;
 use headwater_connect::{CommitError, Step, StepLog, Visibility};
 
+use super::ahead::{self, Ahead};
 use super::appends::Appends;
 use super::core::{Core, StepFailure, StepOutput};
+use super::flows;
 use super::hold::Anchor;
 use super::input::{self, Partition, Slot, Taken};
 use super::output::{self, SharedTopics, StepStamp};
@@ -46,6 +48,8 @@ pub struct Runner {
     /// Outputs that still get what is in their views already.
     pub seeds: Seeds,
     pub genesis: Genesis,
+    /// What the next step takes in, if it was read already.
+    pub ahead: Option<Vec<Taken>>,
     pub book: Bookkeeping,
 }
 
@@ -121,7 +125,7 @@ impl Runner {
             self.let_go_of_input();
             let wanted = self.snapshot_wanted();
             if !taken.is_empty() || ended || caught_up || wanted || self.idle_matters(&idle) {
-                self.step(now_ms, idle, ended, taken)?;
+                self.step_and_read_ahead(now_ms, idle, ended, taken)?;
             } else {
                 let pause = self.pause(now_ms);
                 let wake = Arc::clone(&self.shared.wake);
@@ -148,15 +152,44 @@ impl Runner {
         paused
     }
 
+    /// Runs a step while the next one's input is read and decoded, if there is known to be more.
+    fn step_and_read_ahead(
+        &mut self,
+        now_ms: i64,
+        idle: Vec<(u32, i32)>,
+        ended: bool,
+        taken: Vec<Taken>,
+    ) -> Result<(), StepFailure> {
+        let several = flows::cores() > 1;
+        let ahead = several
+            .then(|| Ahead::after(&taken, &self.core, &self.log, &self.config.steps))
+            .flatten();
+        let Some(ahead) = ahead else {
+            return self.step(now_ms, idle, ended, taken);
+        };
+        std::thread::scope(|scope| {
+            let name = format!("ahead-{}", self.core.plan.name);
+            let thread = std::thread::Builder::new().name(name);
+            // Without a thread this one reads after the step.
+            let _ = thread.spawn_scoped(scope, || ahead.work());
+            self.step(now_ms, idle, ended, taken)?;
+            ahead.work();
+            Ok(())
+        })?;
+        self.ahead = Some(ahead.finish(&mut self.core).map_err(failure)?);
+        Ok(())
+    }
+
     fn take(&mut self) -> Result<Vec<Taken>, StepFailure> {
-        let count = self
-            .core
-            .inputs
+        // Partitions that were not read ahead have their turn, too.
+        let mut taken = self.ahead.take().unwrap_or_default();
+        let known: Vec<(u32, i32)> = taken
             .iter()
-            .map(|input| input.partitions.len())
-            .sum();
-        let slots = self
-            .core
+            .map(|one| (one.range.input, one.range.partition))
+            .collect();
+        let core = &mut self.core;
+        let count: usize = core.inputs.iter().map(|i| i.partitions.len()).sum();
+        let slots = core
             .inputs
             .iter_mut()
             .enumerate()
@@ -167,8 +200,12 @@ impl Runner {
                     partition,
                 })
             });
-        let taken =
+        let slots = slots.filter(|slot| !known.contains(&(slot.input, slot.partition.index)));
+        let mut more =
             input::gather(self.log.as_ref(), slots, count, &self.config.steps).map_err(failure)?;
+        ahead::decode(&self.core, &mut more, flows::cores()).map_err(StepFailure)?;
+        taken.extend(more);
+        taken.sort_by_key(|one| (one.range.input, one.range.partition));
         Ok(taken)
     }
 

@@ -15,6 +15,7 @@ use headwater_views::ViewStore;
 
 use super::core::{Core, Counters, FlowState, InputState, StepFailure};
 use super::decode::InputDecoder;
+use super::decoders::Decoders;
 use super::hold::{self, Anchor};
 use super::input::Partition;
 use super::output::SharedTopics;
@@ -190,6 +191,7 @@ fn recovered(
         catch_up: Vec::new(),
         seeds: Seeds::after(&genesis, steps.last().map(|(_, step)| step)),
         genesis,
+        ahead: None,
         book: Bookkeeping {
             anchors: anchors.into(),
             ..Bookkeeping::default()
@@ -423,10 +425,16 @@ fn fresh_input(
     let decoder = match &plan.def {
         InputDef::Source(def) => {
             let format = headwater_formats::by_name(&def.format).map_err(failure)?;
-            let decoder = format
-                .decoder(physical_schema_of(&def.columns))
-                .map_err(failure)?;
-            InputDecoder::source(number, decoder, computed, schema, plan.has_watermark)
+            let columns = physical_schema_of(&def.columns);
+            let decoders = Decoders::new(format, columns, Arc::clone(&plan.read));
+            decoders.check().map_err(StepFailure)?;
+            InputDecoder::source(
+                number,
+                Arc::new(decoders),
+                computed,
+                schema,
+                plan.has_watermark,
+            )
         }
         InputDef::Table(def) => {
             let place = |column: &usize| {

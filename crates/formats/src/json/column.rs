@@ -15,6 +15,7 @@ use datafusion::arrow::datatypes::{
 use datafusion::arrow::error::ArrowError;
 
 use super::nested::{ListColumn, StructColumn};
+use super::unread::Unread;
 
 pub(crate) enum Column {
     Bool {
@@ -40,6 +41,7 @@ pub(crate) enum Column {
     Bytes(Varied),
     Struct(StructColumn),
     List(ListColumn),
+    Unread(Unread),
 }
 
 /// Values of one width.
@@ -147,10 +149,11 @@ impl Varied {
     }
 }
 
-/// The same for every kind of column that has `truncate(rows)` or `push_null()`.
+/// The same for every kind of column that keeps its rows and has `truncate(rows)` or `push_null()`.
 macro_rules! each {
-    ($column:expr, $flat:ident => $do_flat:expr, $bool:expr) => {
+    ($column:expr, $flat:ident => $do_flat:expr, $bool:expr, $unread:expr) => {
         match $column {
+            Column::Unread(unread) => $unread(unread),
             Column::Bool { values, nulls } => $bool(values, nulls),
             Column::Int16($flat) => $do_flat,
             Column::Int32($flat) => $do_flat,
@@ -201,23 +204,27 @@ impl Column {
 
     #[inline]
     pub fn len(&self) -> usize {
-        self.nulls().len()
+        match self {
+            Self::Unread(unread) => unread.rows(),
+            kept => kept.nulls().map_or(0, NullBufferBuilder::len),
+        }
     }
 
+    /// Not to be asked of a column that is not read.
     pub fn is_null(&self, row: usize) -> bool {
-        !self.nulls().is_valid(row)
+        self.nulls().is_none_or(|nulls| !nulls.is_valid(row))
     }
 
     #[inline]
-    fn nulls(&self) -> &NullBufferBuilder {
-        each!(self, column => &column.nulls, |_, nulls| nulls)
+    fn nulls(&self) -> Option<&NullBufferBuilder> {
+        each!(self, column => Some(&column.nulls), |_, nulls| Some(nulls), |_| None)
     }
 
     pub fn push_null(&mut self) {
         each!(self, column => column.push_null(), |values: &mut BooleanBufferBuilder, nulls: &mut NullBufferBuilder| {
             values.append(false);
             nulls.append_null();
-        });
+        }, |unread: &mut Unread| unread.push_null());
     }
 
     /// Takes back every row from `rows` on, and what is left of an unfinished one.
@@ -225,7 +232,7 @@ impl Column {
         each!(self, column => column.truncate(rows), |values: &mut BooleanBufferBuilder, nulls: &mut NullBufferBuilder| {
             values.truncate(rows);
             nulls.truncate(rows);
-        });
+        }, |unread: &mut Unread| unread.truncate(rows));
     }
 
     /// The rows as an array; the column starts over.
@@ -265,11 +272,21 @@ impl Column {
             }
             Self::Struct(column) => column.finish()?,
             Self::List(column) => column.finish()?,
+            Self::Unread(unread) => unread.finish(),
         })
     }
 }
 
-/// A column for a field, or its name and type if there is none.
-pub(crate) fn column_of(field: &Field) -> Result<Column, (String, DataType)> {
-    Column::new(field.data_type()).ok_or_else(|| (field.name().clone(), field.data_type().clone()))
+/// A column for a field, or its name and type if there is none. `read`: the part of it that is read, `None` if nothing is.
+///
+/// What is `NOT NULL` is kept in any case, because it decides which rows there are.
+pub(crate) fn column_of(field: &Field, read: Option<&Field>) -> Result<Column, (String, DataType)> {
+    let column = match (read.map(Field::data_type), field.data_type()) {
+        (Some(DataType::Struct(read)), DataType::Struct(fields)) => {
+            StructColumn::reading(fields, Some(read)).map(Column::Struct)
+        }
+        (None, data_type) if field.is_nullable() => Unread::new(data_type).map(Column::Unread),
+        (_, data_type) => Column::new(data_type),
+    };
+    column.ok_or_else(|| (field.name().clone(), field.data_type().clone()))
 }

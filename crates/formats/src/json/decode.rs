@@ -1,7 +1,7 @@
 //! [`JsonDecoder`]: record values that are JSON objects, into Arrow columns, in one pass.
 
 use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Fields, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::fault::{Fault, FaultKind, mismatch, syntax};
@@ -21,7 +21,16 @@ pub struct JsonDecoder {
 impl JsonDecoder {
     /// For the declared columns that are not computed. A field that is not nullable is `NOT NULL`.
     pub fn new(schema: SchemaRef) -> Result<Self, FormatError> {
-        let reader = ObjectReader::new(schema.fields()).map_err(|(column, data_type)| {
+        Self::of(schema, None)
+    }
+
+    /// Of which only the part `read` is read: values of the others are checked, and come out as NULL.
+    pub fn reading(schema: SchemaRef, read: &Schema) -> Result<Self, FormatError> {
+        Self::of(schema, Some(read.fields()))
+    }
+
+    fn of(schema: SchemaRef, read: Option<&Fields>) -> Result<Self, FormatError> {
+        let reader = ObjectReader::new(schema.fields(), read).map_err(|(column, data_type)| {
             FormatError::Column {
                 column,
                 data_type: sql_name(&data_type),

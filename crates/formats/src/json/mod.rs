@@ -1,4 +1,4 @@
-//! JSON in and out. Reading order: `scan` and `number` (tokens), `column`, `value`, `object` and `nested` (into Arrow),
+//! JSON in and out. Reading order: `scan` and `number` (tokens), `column`, `unread`, `value`, `object` and `nested` (into Arrow),
 //! `decode`; `encode` goes the other way.
 
 mod column;
@@ -9,6 +9,7 @@ mod nested;
 mod number;
 mod object;
 mod scan;
+mod unread;
 mod value;
 mod write;
 

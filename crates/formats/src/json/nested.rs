@@ -20,7 +20,12 @@ pub(crate) struct StructColumn {
 
 impl StructColumn {
     pub fn new(fields: &Fields) -> Option<Self> {
-        let reader = ObjectReader::new(fields).ok()?;
+        Self::reading(fields, None)
+    }
+
+    /// `read`: the part of the fields that is read; all of them if `None`.
+    pub fn reading(fields: &Fields, read: Option<&Fields>) -> Option<Self> {
+        let reader = ObjectReader::new(fields, read).ok()?;
         Some(Self {
             fields: fields.clone(),
             reader,

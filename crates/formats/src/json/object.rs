@@ -42,7 +42,11 @@ struct Name {
 }
 
 impl ObjectReader {
-    pub fn new(fields: &Fields) -> Result<Self, (String, datafusion::arrow::datatypes::DataType)> {
+    /// `read`: the part of the fields that is read; all of them if `None`.
+    pub fn new(
+        fields: &Fields,
+        read: Option<&Fields>,
+    ) -> Result<Self, (String, datafusion::arrow::datatypes::DataType)> {
         let mut reader = Self {
             columns: Vec::with_capacity(fields.len()),
             names: Vec::new(),
@@ -51,7 +55,13 @@ impl ObjectReader {
             faults: Vec::new(),
         };
         for field in fields {
-            let column = column_of(field)?;
+            let column = match read {
+                None => column_of(field, Some(field))?,
+                Some(read) => column_of(
+                    field,
+                    read.find(field.name()).map(|(_, read)| read.as_ref()),
+                )?,
+            };
             reader.columns.push(Member {
                 name: field.name().clone(),
                 column,

@@ -360,6 +360,47 @@ fn check(decoder: &mut JsonDecoder, text: &[u8]) -> Result<(), TestCaseError> {
         found,
         String::from_utf8_lossy(text)
     );
+    check_parts(text)
+}
+
+/// Whoever reads a part of the columns gets the same dead letters and the same values in what is read.
+fn check_parts(text: &[u8]) -> Result<(), TestCaseError> {
+    let mut whole = JsonDecoder::new(reference_schema()).unwrap();
+    let whole = whole.push(text).map(|()| whole.finish().unwrap());
+    let all = reference_schema();
+    let only = |names: &[&str]| -> Vec<Field> {
+        let named = |field: &&Arc<Field>| names.contains(&field.name().as_str());
+        let part = |field: &Arc<Field>| match field.data_type() {
+            DataType::Struct(inner) => {
+                let first = DataType::Struct(inner.iter().take(1).cloned().collect());
+                field.as_ref().clone().with_data_type(first)
+            }
+            _ => field.as_ref().clone(),
+        };
+        all.fields().iter().filter(named).map(part).collect()
+    };
+    for names in [&[][..], &["b"], &["a", "e"], &["c", "d"]] {
+        let read = Schema::new(only(names));
+        let mut part = JsonDecoder::reading(all.clone(), &read).unwrap();
+        let part = part.push(text).map(|()| part.finish().unwrap());
+        match (&whole, &part) {
+            (Err(whole), Err(part)) => prop_assert_eq!(whole, part),
+            (Ok(whole), Ok(part)) => {
+                prop_assert_eq!(whole.num_rows(), part.num_rows());
+                for (index, field) in all.fields().iter().enumerate() {
+                    let (whole, part) = (whole.column(index), part.column(index));
+                    match field.name().as_str() {
+                        "e" if names.contains(&"e") => {
+                            prop_assert_eq!(whole.as_struct().column(0), part.as_struct().column(0))
+                        }
+                        name if names.contains(&name) => prop_assert_eq!(whole, part),
+                        _ => prop_assert_eq!(part.null_count(), part.len()),
+                    }
+                }
+            }
+            _ => prop_assert!(false, "{whole:?} {part:?} {names:?}"),
+        }
+    }
     Ok(())
 }
 

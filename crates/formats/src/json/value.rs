@@ -18,6 +18,9 @@ impl Column {
     /// Reads the value at the cursor. On a fault the column may hold half a value: truncate it.
     #[inline]
     pub fn append(&mut self, cursor: &mut Cursor<'_>, depth: usize) -> Result<(), Fault> {
+        if let Self::Unread(unread) = self {
+            return unread.append(cursor, depth);
+        }
         let at = cursor.at;
         match cursor.peek() {
             Some(b'"') => {
@@ -176,6 +179,8 @@ impl Column {
             Self::Text(_) => DataType::Utf8,
             Self::Bytes(_) => DataType::Binary,
             Self::Struct(_) => return "an object".into(),
+            // It has a column of its own for that.
+            Self::Unread(_) => return "another value".into(),
             Self::List(_) => return "an array".into(),
         };
         sql_name(&data_type)
