@@ -238,6 +238,40 @@ impl KeyTable {
         }
     }
 
+    /// Forgets all keys but these, which become ids 0, 1, ... in this order. Holds no more memory than they need.
+    pub(crate) fn keep(&mut self, ids: &[u32]) {
+        let mut index = HashTable::with_capacity(ids.len());
+        match &mut self.keys {
+            Keys::Words { values, null } => {
+                let kept: Vec<i64> = ids.iter().map(|id| values[*id as usize]).collect();
+                let null_now = ids.iter().position(|id| id == null);
+                *null = null_now.map_or(NONE, |at| at as u32);
+                *values = kept;
+            }
+            Keys::Bytes { entries, arena } => {
+                let mut fresh = Arena::default();
+                let moved = |id: &u32| {
+                    let entry = entries[*id as usize];
+                    Entry {
+                        span: fresh.put(arena.get(entry.span)),
+                        hash: entry.hash,
+                    }
+                };
+                *entries = ids.iter().map(moved).collect();
+                *arena = fresh;
+            }
+        }
+        let keys = &self.keys;
+        for id in 0..ids.len() as u32 {
+            if !matches!(keys, Keys::Words { null, .. } if *null == id) {
+                index.insert_unique(hash::spread(keys.hash(id)), id, |other| {
+                    hash::spread(keys.hash(*other))
+                });
+            }
+        }
+        (self.index, self.free) = (index, Vec::new());
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         let keys = match &self.keys {
             Keys::Words { values, .. } => values.capacity() * size_of::<i64>(),

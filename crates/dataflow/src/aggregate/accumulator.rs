@@ -7,11 +7,14 @@ use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::datatypes::DataType;
 use headwater_sql::graph::{AggregateCall, AggregateFunction};
 
+use hashbrown::HashMap;
+
 use super::count::Count;
 use super::distinct::Distinct;
 use super::exact::ExactSum;
 use super::extreme::extreme;
 use super::float::FloatSum;
+use crate::codec::hash::Fixed;
 
 /// Rows of one batch as the accumulators see them.
 #[derive(Clone, Copy)]
@@ -47,6 +50,18 @@ impl Rows<'_> {
     }
 }
 
+/// The entries of these groups, in their order.
+pub(crate) fn picked<T: Clone>(values: &[T], kept: &[u32]) -> Vec<T> {
+    kept.iter()
+        .map(|group| values[*group as usize].clone())
+        .collect()
+}
+
+/// The new number of each group that is kept.
+pub(crate) fn renumbered(kept: &[u32]) -> HashMap<u32, u32, Fixed> {
+    kept.iter().copied().zip(0..).collect()
+}
+
 /// The values of some groups, and which of them could not be computed.
 pub(crate) struct Values {
     pub array: ArrayRef,
@@ -70,6 +85,9 @@ pub(crate) trait Accumulator: Send {
 
     /// The groups' ids will be given to others: back to the state before any row.
     fn clear(&mut self, groups: &[u32]);
+
+    /// Forgets all groups but these, which become 0, 1, ... in this order.
+    fn renumber(&mut self, kept: &[u32]);
 
     fn values(&self, groups: &[u32]) -> Result<Values, String>;
 

@@ -9,6 +9,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type, TimeUnit};
 
 use super::Aggregate;
+use super::accumulator::renumbered;
 use super::input::Input;
 use crate::codec::persist::{get_all, get_u64, put_all, put_u64};
 use crate::delta::Delta;
@@ -80,10 +81,14 @@ impl Closing {
         self.waiting.first_key_value().map(|(end, _)| *end)
     }
 
-    /// Forgets groups, which are in ascending order.
-    pub(super) fn forget(&mut self, gone: &[u32]) {
+    /// Forgets all groups but these, which are numbered anew.
+    pub(super) fn renumber(&mut self, kept: &[u32]) {
+        let numbers = renumbered(kept);
         for groups in self.waiting.values_mut() {
-            groups.retain(|group| gone.binary_search(group).is_err());
+            *groups = groups
+                .iter()
+                .filter_map(|group| numbers.get(group).copied())
+                .collect();
         }
         self.waiting.retain(|_, groups| !groups.is_empty());
         self.groups = self.waiting.values().map(Vec::len).sum();

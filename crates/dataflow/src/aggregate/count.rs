@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array};
 
-use super::accumulator::{Accumulator, Rows, Values};
+use super::accumulator::{Accumulator, Rows, Values, picked};
 use crate::codec::persist::{get_all, put_all};
 
 #[derive(Default)]
@@ -25,6 +25,10 @@ impl Accumulator for Count {
 
     fn clear(&mut self, groups: &[u32]) {
         groups.iter().for_each(|g| self.counts[*g as usize] = 0);
+    }
+
+    fn renumber(&mut self, kept: &[u32]) {
+        self.counts = picked(&self.counts, kept);
     }
 
     fn values(&self, groups: &[u32]) -> Result<Values, String> {

@@ -7,7 +7,7 @@ use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::DataType;
 use hashbrown::HashMap;
 
-use super::accumulator::{Accumulator, Rows, Values};
+use super::accumulator::{Accumulator, Rows, Values, renumbered};
 use crate::codec::Unkept;
 use crate::codec::hash::Fixed;
 use crate::codec::persist::{get_all, put_all};
@@ -129,6 +129,29 @@ impl Accumulator for Distinct {
         left.iter()
             .for_each(|value| self.uses[*value as usize] -= 1);
         self.drop_unused(&left);
+    }
+
+    fn renumber(&mut self, kept: &[u32]) {
+        self.inner.renumber(kept);
+        let numbers = renumbered(kept);
+        let counts = std::mem::take(&mut self.counts);
+        let stay = |(pair, count): (u64, i64)| {
+            let group = numbers.get(&((pair >> 32) as u32))?;
+            Some((*group, pair as u32, count))
+        };
+        let counts: Vec<(u32, u32, i64)> = counts.into_iter().filter_map(stay).collect();
+        let mut used: Vec<u32> = counts.iter().map(|c| c.1).collect();
+        used.sort_unstable();
+        used.dedup();
+        self.values.keep(&used);
+        self.uses = vec![0; used.len()];
+        let values = renumbered(&used);
+        self.counts = HashMap::with_capacity_and_hasher(counts.len(), Fixed::with_seed(0));
+        for (group, value, count) in counts {
+            let value = values[&value];
+            self.uses[value as usize] += 1;
+            self.counts.insert(pair(group, value), count);
+        }
     }
 
     fn values(&self, groups: &[u32]) -> Result<Values, String> {

@@ -10,7 +10,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, UInt64Type, i256};
 
-use super::accumulator::{Accumulator, Rows, Values};
+use super::accumulator::{Accumulator, Rows, Values, picked};
 use crate::codec::persist::{get_all, put_all};
 use crate::codec::words::to_words;
 
@@ -178,6 +178,15 @@ impl Accumulator for ExactSum {
             if let Some(wraps) = self.wraps.get_mut(group) {
                 *wraps = 0;
             }
+        }
+    }
+
+    fn renumber(&mut self, kept: &[u32]) {
+        self.sums = picked(&self.sums, kept);
+        self.counts = picked(&self.counts, kept);
+        if !self.wraps.is_empty() {
+            let wraps = kept.iter().map(|g| self.wraps.get(*g as usize).copied().unwrap_or(0));
+            self.wraps = wraps.collect();
         }
     }
 

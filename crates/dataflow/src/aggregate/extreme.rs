@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
 
-use super::accumulator::{Accumulator, Rows, Values};
+use super::accumulator::{Accumulator, Rows, Values, picked, renumbered};
 use super::cells::{Cell, TextCell, WideCell, WordCell};
 use crate::codec::kind::Kind;
 use crate::codec::persist::{get_all, get_u64, put_all, put_u64};
@@ -87,6 +87,11 @@ impl<C: Cell> Accumulator for Best<C> {
                 .take()
                 .map_or(0, |old| old.heap_bytes());
         }
+    }
+
+    fn renumber(&mut self, kept: &[u32]) {
+        self.best = picked(&self.best, kept);
+        self.heap_bytes = self.best.iter().flatten().map(Cell::heap_bytes).sum();
     }
 
     fn values(&self, groups: &[u32]) -> Result<Values, String> {
@@ -182,6 +187,16 @@ impl<C: Cell> Accumulator for Tree<C> {
             for key in gone {
                 self.heap_bytes -= key.1.heap_bytes();
                 self.counts.remove(&key);
+            }
+        }
+    }
+
+    fn renumber(&mut self, kept: &[u32]) {
+        let numbers = renumbered(kept);
+        self.heap_bytes = 0;
+        for ((group, value), count) in std::mem::take(&mut self.counts) {
+            if let Some(group) = numbers.get(&group) {
+                self.add(*group, value, count);
             }
         }
     }

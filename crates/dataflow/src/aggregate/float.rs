@@ -12,7 +12,7 @@ use datafusion::arrow::array::{ArrayRef, AsArray, Float32Array, Float64Array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 
-use super::accumulator::{Accumulator, Rows, Values};
+use super::accumulator::{Accumulator, Rows, Values, picked, renumbered};
 use crate::codec::persist::{get_all, put_all};
 
 /// 2^900: up to 2^123 values below it do not overflow.
@@ -165,6 +165,17 @@ impl Accumulator for FloatSum {
             self.counts[*group as usize] = 0;
             self.special.remove(group);
         }
+    }
+
+    fn renumber(&mut self, kept: &[u32]) {
+        self.sums = picked(&self.sums, kept);
+        self.counts = picked(&self.counts, kept);
+        let numbers = renumbered(kept);
+        let special = std::mem::take(&mut self.special);
+        self.special = special
+            .into_iter()
+            .filter_map(|(group, s)| Some((*numbers.get(&group)?, s)))
+            .collect();
     }
 
     fn values(&self, groups: &[u32]) -> Result<Values, String> {

@@ -162,11 +162,11 @@ impl Operator for Aggregate {
         if self.is_global() {
             return Ok(());
         }
-        let gone = self.groups.unwanted(wanted);
+        let kept = self.groups.keep(wanted);
+        self.accumulators.iter_mut().for_each(|a| a.renumber(&kept));
         if let Some(closing) = &mut self.closing {
-            closing.forget(&gone);
+            closing.renumber(&kept);
         }
-        self.forget(&gone);
         Ok(())
     }
 

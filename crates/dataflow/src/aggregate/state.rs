@@ -6,6 +6,7 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::DataType;
 
 use super::Aggregate;
+use super::accumulator::picked;
 use crate::codec::persist::{
     expect_version, get_all, get_u32, get_u64, invalid, put_all, put_u32, put_u64,
 };
@@ -117,10 +118,15 @@ impl Groups {
         self.keys.hashes(columns, rows)
     }
 
-    /// All groups whose hash is not wanted, also those without rows.
-    pub(super) fn unwanted(&self, wanted: &dyn Fn(u32) -> bool) -> Vec<u32> {
+    /// Forgets all groups whose hash is not wanted and numbers the others anew: their former ids, in the order of the new ones.
+    pub(super) fn keep(&mut self, wanted: &dyn Fn(u32) -> bool) -> Vec<u32> {
         let mut ids = self.keys.ids();
-        ids.retain(|id| !wanted(self.keys.hash(*id)));
+        ids.retain(|id| wanted(self.keys.hash(*id)));
+        self.keys.keep(&ids);
+        self.rows = picked(&self.rows, &ids);
+        self.touched_in = vec![0; ids.len()];
+        self.touched = Vec::new();
+        self.step = 1;
         ids
     }
 
