@@ -15,6 +15,7 @@ use crate::eval::broken;
 use crate::frames::{FrameReader, FrameWriter};
 use crate::join::Join;
 use crate::operator::{Operator, OperatorError, StepContext};
+use crate::over::{Over, top::Top};
 use crate::stateless::{filter::Filter, project::Project, union::Union, unnest::Unnest};
 
 const VERSION: u32 = 1;
@@ -49,7 +50,7 @@ struct Running {
 pub struct NodeStatus {
     /// `Node::key`.
     pub key: String,
-    /// `relation`, `filter`, `project`, `unnest`, `aggregate`, `join` or `union`.
+    /// `relation`, `filter`, `project`, `unnest`, `aggregate`, `join`, `union`, `over` or `top`.
     pub kind: &'static str,
     pub rows_in: u64,
     pub rows_out: u64,
@@ -295,6 +296,13 @@ fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, Ope
             &inputs[0].schema,
             !append_only(inputs[0]),
         )?)),
+        Op::Over(plan) => Some(Box::new(Over::new(node, plan, &inputs[0].schema)?)),
+        Op::TopN(plan) => Some(Box::new(Top::new(
+            node,
+            plan,
+            &inputs[0].schema,
+            !append_only(inputs[0]),
+        )?)),
         Op::Join(plan) => {
             let sides = [append_only(inputs[0]), append_only(inputs[1])];
             Some(Box::new(Join::new(
@@ -316,5 +324,7 @@ fn kind(op: &Op) -> &'static str {
         Op::Aggregate(_) => "aggregate",
         Op::Join(_) => "join",
         Op::Union => "union",
+        Op::Over(_) => "over",
+        Op::TopN(_) => "top",
     }
 }

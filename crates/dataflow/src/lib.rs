@@ -16,9 +16,11 @@ mod join;
 mod keys;
 #[cfg(test)]
 mod law;
+mod over;
 mod stateless;
 #[cfg(test)]
 mod testing;
+mod times;
 
 pub use consolidate::consolidate;
 pub use dataflow::{Dataflow, NodeStatus};

@@ -3,8 +3,11 @@
 use std::fmt::Write;
 
 use crate::graph::{
-    Aggregate, AggregateFunction, Changelog, Graph, Join, JoinKind, Node, NodeId, Op, PhysExpr,
+    Aggregate, AggregateFunction, Changelog, Graph, Join, JoinKind, Node, NodeId, Op, Over,
+    PhysExpr, Rank, Stage, TopN,
 };
+use datafusion::arrow::compute::SortOptions;
+
 use crate::types::to_sql;
 
 /// The operator tree: the result first, inputs indented under it; each line with what the planner knows of the rows.
@@ -30,7 +33,7 @@ fn node(graph: &Graph, id: NodeId, depth: usize, text: &mut String) {
         "{indent}{} {}  [{}]",
         node_of.key,
         operation(node_of, graph),
-        facts(node_of)
+        facts(node_of, graph)
     );
     for input in &node_of.inputs {
         node(graph, *input, depth + 1, text);
@@ -51,6 +54,8 @@ pub fn operation(node: &Node, graph: &Graph) -> String {
         Op::Aggregate(aggregate) => aggregation(node, aggregate),
         Op::Join(join) => condition(node, join, graph),
         Op::Union => format!("{} inputs", node.inputs.len()),
+        Op::Over(over) => windows(node, over),
+        Op::TopN(top) => first_rows(node, top),
     }
 }
 
@@ -93,6 +98,62 @@ fn aggregation(node: &Node, aggregate: &Aggregate) -> String {
         text = format!("{text} AT CLOSE OF {}", node.schema.field(close).name());
     }
     text.trim_start().to_owned()
+}
+
+fn name_of(node: &Node, column: usize) -> &str {
+    let field = node.schema.fields().get(column);
+    field.map_or("?", |f| f.name().as_str())
+}
+
+fn by_key(node: &Node, partition: &[usize]) -> String {
+    let names: Vec<&str> = partition.iter().map(|c| name_of(node, *c)).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(" BY {}", names.join(", ")),
+    }
+}
+
+fn ordered(node: &Node, order: &[(usize, SortOptions)]) -> String {
+    let one = |(column, options): &(usize, SortOptions)| {
+        let way = if options.descending { " DESC" } else { "" };
+        format!("{}{way}", name_of(node, *column))
+    };
+    match order.is_empty() {
+        true => String::new(),
+        false => format!(
+            " ORDER {}",
+            order.iter().map(one).collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
+fn windows(node: &Node, over: &Over) -> String {
+    let stage = |stage: &Stage| {
+        let names: Vec<&str> = stage
+            .exprs
+            .iter()
+            .map(|e| e.name().split(" PARTITION BY").next().unwrap_or_default())
+            .map(|name| name.split(" ORDER BY").next().unwrap_or_default())
+            .collect();
+        format!("{}{}", names.join(", "), ordered(node, &stage.order))
+    };
+    let stages: Vec<String> = over.stages.iter().map(stage).collect();
+    format!("{}{}", stages.join(" THEN "), by_key(node, &over.partition))
+}
+
+fn first_rows(node: &Node, top: &TopN) -> String {
+    let rank = match top.rank {
+        Rank::Row => "",
+        Rank::Rank => " ranks",
+        Rank::Dense => " dense ranks",
+    };
+    let numbers = match (top.from, top.to) {
+        (1, to) => format!("first {to}{rank}"),
+        (from, to) => format!("{from} to {to}{rank}"),
+    };
+    let order = ordered(node, &top.order);
+    let number = if top.numbered { " WITH NUMBER" } else { "" };
+    format!("{numbers}{}{order}{number}", by_key(node, &top.partition))
 }
 
 fn condition(node: &Node, join: &Join, graph: &Graph) -> String {
@@ -138,7 +199,11 @@ fn shown(expr: &PhysExpr) -> String {
 }
 
 /// Changelog, key, state and time of a node's rows.
-fn facts(node: &Node) -> String {
+fn facts(node: &Node, graph: &Graph) -> String {
+    let retracting = node.inputs.iter().any(|input| {
+        let input = graph.nodes.get(*input);
+        input.is_some_and(|n| n.props.changelog == Changelog::Retracting)
+    });
     let name = |i: usize| {
         node.schema
             .fields()
@@ -163,6 +228,12 @@ fn facts(node: &Node) -> String {
         }
         Op::Aggregate(_) => facts.push("state: a row a group".to_owned()),
         Op::Join(_) => facts.push("state: both sides".to_owned()),
+        Op::Over(_) => facts.push("state: all rows".to_owned()),
+        Op::TopN(top) => facts.push(match top.rank {
+            Rank::Row if !retracting => format!("state: {} rows a key", top.to),
+            _ if !retracting => format!("state: rows up to rank {}", top.to),
+            _ => "state: all rows".to_owned(),
+        }),
         _ => {}
     }
     if let Some(time) = node.props.event_time {

@@ -4,8 +4,11 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
+
+pub use crate::over::Stage;
 
 pub type NodeId = usize;
 
@@ -82,6 +85,8 @@ pub enum Op {
     Join(Join),
     /// All inputs have the node's column types.
     Union,
+    Over(Over),
+    TopN(TopN),
 }
 
 impl Op {
@@ -121,6 +126,42 @@ pub enum AggregateFunction {
     Avg,
     Min,
     Max,
+}
+
+/// Window functions. Output: the input's columns, then one column for each function, stage by stage.
+#[derive(Clone, Debug)]
+pub struct Over {
+    /// Input columns of the PARTITION BY, the same for all stages.
+    pub partition: Vec<usize>,
+    /// Each over the output of the one before it.
+    pub stages: Vec<Stage>,
+}
+
+/// The first rows of each key in an order. Output: the input's columns, then the row's number (UINT64).
+///
+/// Rows that are equal by `order` follow each other as [`crate::over`] says.
+#[derive(Clone, Debug)]
+pub struct TopN {
+    /// Input columns; none: of all rows.
+    pub partition: Vec<usize>,
+    pub order: Vec<(usize, SortOptions)>,
+    pub rank: Rank,
+    /// Numbers that are in the result, from 1 on, both ends inclusive.
+    pub from: u64,
+    pub to: u64,
+    /// Whether somebody reads the row's number; it is 0 otherwise.
+    pub numbered: bool,
+}
+
+/// How rows are numbered that are equal by the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// `row_number()`: each by itself.
+    Row,
+    /// `rank()`: as the first of them.
+    Rank,
+    /// `dense_rank()`: without gaps after them.
+    Dense,
 }
 
 /// Output: the left columns, then the right columns. Both sides may retract; both are kept in state, by key.

@@ -16,6 +16,8 @@ pub mod model;
 mod names;
 mod nearest;
 pub mod needs;
+mod order;
+pub mod over;
 pub mod parse;
 pub mod plan;
 mod provider;

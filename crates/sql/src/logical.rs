@@ -53,7 +53,7 @@ pub(crate) fn analyze(
             .analyzer()
             .execute_and_check(plan, state.config_options(), |_, _| {})
     };
-    let plan = analyze(plan)?;
+    let plan = crate::order::definite(analyze(plan)?)?;
     match with_canonical_types(&plan)? {
         Some(cast) => analyze(cast),
         None => Ok(plan),

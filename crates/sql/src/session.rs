@@ -6,9 +6,12 @@ use datafusion::execution::context::SessionContext;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::optimizer::Analyzer;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use crate::functions::{self, checked::CheckIntegers, clock::StepClock, interval::IntervalTimes};
+use crate::over::exec::StableWindows;
 use crate::types::OurTypes;
 use crate::windows::Windows;
 
@@ -69,6 +72,14 @@ impl std::fmt::Debug for Session {
 /// Queries run beside the broker: more partitions would take its cores.
 const TARGET_PARTITIONS: usize = 2;
 
+/// DataFusion's rules, after ours.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> =
+        vec![Arc::new(StableWindows)];
+    rules.extend(PhysicalOptimizer::new().rules);
+    rules
+}
+
 fn base() -> SessionState {
     let mut config = SessionConfig::new()
         .with_target_partitions(TARGET_PARTITIONS)
@@ -85,6 +96,7 @@ fn base() -> SessionState {
         .with_analyzer_rules(analyzer.rules)
         .with_type_planner(Arc::new(OurTypes))
         .with_relation_planners(vec![Arc::new(Windows)])
+        .with_physical_optimizer_rules(physical_rules())
         .build();
     // Registering never fails; the trait allows that it might.
     let _ = state.register_expr_planner(Arc::new(IntervalTimes));

@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use datafusion::arrow::array::{ArrayRef, BooleanArray};
 
 use super::Aggregate;
 use super::accumulator::renumbered;
@@ -15,6 +13,7 @@ use crate::codec::persist::{get_all, get_u64, put_all, put_u64};
 use crate::delta::Delta;
 use crate::eval::broken;
 use crate::operator::{LateRow, OperatorError, StepContext};
+use crate::times::times_us;
 
 pub(super) struct Closing {
     /// Group column with the window's end.
@@ -37,7 +36,7 @@ impl Closing {
 
     /// Rows of windows that have closed, for their own partition or here.
     fn late(&self, group: &[ArrayRef], delta: &Delta) -> Result<Vec<u32>, String> {
-        let ends = ends_us(&group[self.column])?;
+        let ends = times_us(&group[self.column])?;
         let own = delta.origin.as_ref().map(|o| &o.watermark);
         let watermark = |row: usize| own.map_or(i64::MIN, |w| w[row]).max(self.closed_us);
         Ok(positions(&ends, |row, end| end <= watermark(row)))
@@ -48,7 +47,7 @@ impl Closing {
         if fresh.is_empty() {
             return Ok(());
         }
-        let ends = ends_us(&input.group[self.column])?;
+        let ends = times_us(&input.group[self.column])?;
         for (group, row) in fresh {
             self.waiting
                 .entry(ends[*row as usize])
@@ -141,7 +140,7 @@ impl Aggregate {
         let late = match (&self.closing, self.window_end) {
             (Some(closing), _) => closing.late(group, delta)?,
             (None, Some(column)) if self.gone_us > i64::MIN => {
-                positions(&ends_us(&group[column])?, |_, end| end < self.gone_us)
+                positions(&times_us(&group[column])?, |_, end| end < self.gone_us)
             }
             _ => return Ok(None),
         };
@@ -203,7 +202,7 @@ impl Aggregate {
             .groups
             .columns(&live)
             .map_err(|e| broken(&self.key, e))?;
-        let ends = ends_us(&columns[column]).map_err(|e| broken(&self.key, e))?;
+        let ends = times_us(&columns[column]).map_err(|e| broken(&self.key, e))?;
         let old: Vec<u32> = live
             .iter()
             .zip(ends)
@@ -214,28 +213,4 @@ impl Aggregate {
         self.gone_us = self.gone_us.max(older_than_us);
         Ok(())
     }
-}
-
-/// Window ends in microseconds; NULL never ends.
-fn ends_us(column: &ArrayRef) -> Result<Vec<i64>, String> {
-    let us = match column.data_type() {
-        DataType::Timestamp(_, zone) => cast(
-            column,
-            &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
-        ),
-        other => return Err(format!("a window's end is a timestamp, not {other}")),
-    };
-    let words = us
-        .and_then(|us| cast(&us, &DataType::Int64))
-        .map_err(|e| e.to_string())?;
-    let words = words.as_primitive::<Int64Type>();
-    Ok((0..words.len())
-        .map(|row| {
-            if words.is_valid(row) {
-                words.value(row)
-            } else {
-                i64::MAX
-            }
-        })
-        .collect())
 }

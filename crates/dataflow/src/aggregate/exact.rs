@@ -185,7 +185,9 @@ impl Accumulator for ExactSum {
         self.sums = picked(&self.sums, kept);
         self.counts = picked(&self.counts, kept);
         if !self.wraps.is_empty() {
-            let wraps = kept.iter().map(|g| self.wraps.get(*g as usize).copied().unwrap_or(0));
+            let wraps = kept
+                .iter()
+                .map(|g| self.wraps.get(*g as usize).copied().unwrap_or(0));
             self.wraps = wraps.collect();
         }
     }

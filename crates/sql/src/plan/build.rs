@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::Column;
 use datafusion::common::DFSchema;
 use datafusion::common::NullHandling;
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, TableScan, Union, Unnest};
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableScan, Union, Unnest};
 
 use super::expr::physical;
-use super::{Refused, aggregate, join, lineage};
+use super::{Refused, aggregate, join, lineage, over, top};
 use crate::graph::{Changelog, Graph, Node, NodeId, Op, PhysExpr};
 use crate::model::Relation;
 use crate::provider::RelationSource;
@@ -50,6 +51,9 @@ impl Builder<'_> {
         match plan {
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Filter(filter) => {
+                if let Some(top) = top::filtered(self, filter, true)? {
+                    return Ok(top);
+                }
                 let input = self.plan(&filter.input)?;
                 let predicate = self.expr(&filter.predicate, filter.input.schema(), input)?;
                 Ok(self.add(Op::Filter { predicate }, vec![input], plan.schema()))
@@ -60,8 +64,18 @@ impl Builder<'_> {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            LogicalPlan::Window(window) => over::over(self, window),
+            LogicalPlan::Limit(limit) => top::limit(self, limit),
             other => Err(refusal(other)),
         }
+    }
+
+    pub fn session(&self) -> &Session {
+        self.session
+    }
+
+    pub fn schema_of(&self, node: NodeId) -> SchemaRef {
+        Arc::clone(&self.graph.nodes[node].schema)
     }
 
     /// The physical form of an expression over the rows of a node.
@@ -114,7 +128,27 @@ impl Builder<'_> {
     }
 
     fn projection(&mut self, projection: &Projection) -> Result<NodeId, Refused> {
-        let input = self.plan(&projection.input)?;
+        let input = self.projected(projection)?;
+        self.project(projection, input)
+    }
+
+    /// The rows that a projection reads: it tells whether the number of a top-N is read.
+    fn projected(&mut self, projection: &Projection) -> Result<NodeId, Refused> {
+        let unread = |number: &Column| {
+            let mut exprs = projection.expr.iter();
+            exprs.all(|e| !e.column_refs().contains(number))
+        };
+        if let LogicalPlan::Filter(filter) = projection.input.as_ref()
+            && top::number_column(&projection.input).is_some_and(|n| unread(&n))
+            && let Some(top) = top::filtered(self, filter, false)?
+        {
+            return Ok(top);
+        }
+        self.plan(&projection.input)
+    }
+
+    /// A projection over a node that gives its rows.
+    pub fn project(&mut self, projection: &Projection, input: NodeId) -> Result<NodeId, Refused> {
         let schema = projection.input.schema();
         let exprs = projection
             .expr
@@ -253,6 +287,8 @@ pub(super) fn kind(op: &Op) -> &'static str {
         Op::Aggregate(_) => "aggregate",
         Op::Join(_) => "join",
         Op::Union => "union",
+        Op::Over(_) => "over",
+        Op::TopN(_) => "top",
     }
 }
 
@@ -270,13 +306,8 @@ fn refusal(plan: &LogicalPlan) -> Refused {
     let adhoc = "leave it to an ad-hoc SELECT over the view";
     match plan {
         LogicalPlan::Sort(_) => Refused::new(
-            "ORDER BY is not known in a view: its rows have no order",
-            adhoc,
-        ),
-        LogicalPlan::Limit(_) => Refused::new("LIMIT and OFFSET are not known in a view", adhoc),
-        LogicalPlan::Window(_) => Refused::new(
-            "OVER is not known in a view",
-            "aggregate over TUMBLE or HOP windows",
+            "ORDER BY without LIMIT is not known in a view: its rows have no order",
+            "add a LIMIT, or order an ad-hoc SELECT over the view",
         ),
         LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
             Refused::new("a view must read a source, table or view", "add a FROM")
@@ -285,10 +316,6 @@ fn refusal(plan: &LogicalPlan) -> Refused {
             Refused::new("WITH RECURSIVE is not known in a view", adhoc)
         }
         LogicalPlan::Subquery(_) => Refused::new("LATERAL is not known in a view", "write a JOIN"),
-        LogicalPlan::Distinct(Distinct::On(_)) => Refused::new(
-            "DISTINCT ON is not known in a view",
-            "write GROUP BY with min or max",
-        ),
         other => Refused::new(
             format!(
                 "a view cannot run this part of the query: {}",

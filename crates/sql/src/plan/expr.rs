@@ -60,7 +60,6 @@ fn refusal(expr: &Expr, changelog: Changelog) -> Option<Refused> {
             Some(Refused::new("subqueries in expressions are not known in a view", "write a JOIN"))
         }
         Expr::OuterReferenceColumn(..) => Some(Refused::new("correlated subqueries are not known in a view", "write a JOIN")),
-        Expr::WindowFunction(_) => Some(Refused::new("OVER is not known in a view", "aggregate over TUMBLE or HOP windows")),
         _ => None,
     }
 }

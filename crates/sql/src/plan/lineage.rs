@@ -10,7 +10,7 @@ use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use super::PlannedView;
 use super::build::Built;
 use crate::functions::window;
-use crate::graph::{Changelog, Graph, Join, JoinKind, Node, Op, PhysExpr, Props};
+use crate::graph::{Changelog, Graph, Join, JoinKind, Node, Op, PhysExpr, Props, Rank, TopN};
 use crate::model::Relation;
 
 /// Where a column's values come from, as far as time goes.
@@ -92,6 +92,11 @@ pub(super) fn lineage(
         Op::Join(_) => {
             let mut columns = of(0);
             columns.extend(of(1));
+            columns
+        }
+        Op::Over(_) | Op::TopN(_) => {
+            let mut columns = of(0);
+            columns.resize(width, Lineage::Other);
             columns
         }
         Op::Union => {
@@ -177,6 +182,7 @@ fn changelog(node: &Node, inputs: &[&Props], leaf: Option<&Relation>) -> Changel
             kind: JoinKind::Left,
             ..
         }) => false,
+        Op::Over(_) | Op::TopN(_) => false,
         _ => inputs.iter().all(|p| p.changelog == Changelog::AppendOnly),
     };
     if appends {
@@ -209,6 +215,21 @@ fn key(
         Op::Aggregate(aggregate) => Some((0..aggregate.group.len()).collect()),
         Op::Join(join) => join_key(graph, node, join, inputs),
         Op::Union => None,
+        Op::Over(_) => inputs.first()?.key.clone(),
+        Op::TopN(top) => top_key(node, top, inputs.first()?),
+    }
+}
+
+/// One row a key: the key; else the key and the row's number.
+fn top_key(node: &Node, top: &TopN, input: &Props) -> Option<Vec<usize>> {
+    let mut key = top.partition.clone();
+    match (top.rank, top.from == top.to, top.numbered) {
+        (Rank::Row, true, _) => Some(key),
+        (Rank::Row, false, true) if input.key.is_none() => {
+            key.push(node.schema.fields().len() - 1);
+            Some(key)
+        }
+        _ => input.key.clone(),
     }
 }
 

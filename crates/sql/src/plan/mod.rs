@@ -6,9 +6,11 @@ mod close;
 mod expr;
 mod join;
 mod lineage;
+mod over;
 mod refuse;
 #[cfg(test)]
 pub(crate) mod tests;
+mod top;
 
 use std::sync::Arc;
 

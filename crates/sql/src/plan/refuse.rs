@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
-    self, Distinct, Expr, JoinConstraint, JoinOperator, Query as SqlQuery, Select, SelectItem,
-    SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
+    Distinct, Expr, JoinConstraint, JoinOperator, Query as SqlQuery, Select, SelectItem, SetExpr,
+    SetOperator, Spanned, TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -176,25 +176,31 @@ impl Visitor for Finder<'_> {
     type Break = Box<SqlError>;
 
     fn pre_visit_query(&mut self, query: &SqlQuery) -> Flow {
+        let distinct_on = matches!(
+            query.body.as_select().map(|s| &s.distinct),
+            Some(Some(Distinct::On(_)))
+        );
         if let Some(order_by) = &query.order_by {
-            self.refuse(
+            self.refuse_if(
+                query.limit_clause.is_none() && !distinct_on,
                 order_by.span(),
-                "ORDER BY is not known in a view: its rows have no order",
-                ADHOC,
+                "ORDER BY without LIMIT is not known in a view: its rows have no order",
+                "add a LIMIT, or order an ad-hoc SELECT over the view",
             )?;
         }
         if let Some(limit) = &query.limit_clause {
-            self.refuse(
+            self.refuse_if(
+                query.order_by.is_none(),
                 limit.span(),
-                "LIMIT and OFFSET are not known in a view",
-                ADHOC,
+                "LIMIT without ORDER BY is not known in a view: which rows it keeps would depend on how they come",
+                "write ORDER BY column LIMIT 10",
             )?;
         }
         self.refuse_if(
             query.fetch.is_some(),
             query.span(),
             "FETCH FIRST is not known in a view",
-            ADHOC,
+            "write LIMIT",
         )?;
         self.refuse_if(
             !query.locks.is_empty(),
@@ -226,21 +232,6 @@ impl Visitor for Finder<'_> {
             "a view must read a source, table or view",
             "add a FROM",
         )?;
-        if let Some(Distinct::On(exprs)) = &select.distinct {
-            let span = exprs.first().map_or(select.span(), Spanned::span);
-            self.refuse(
-                span,
-                "DISTINCT ON is not known in a view",
-                "write GROUP BY with min or max",
-            )?;
-        }
-        if let Some(qualify) = &select.qualify {
-            self.refuse(
-                qualify.span(),
-                "QUALIFY is not known in a view",
-                "aggregate with GROUP BY and HAVING",
-            )?;
-        }
         self.refuse_if(
             select.into.is_some(),
             select.span(),
@@ -294,7 +285,6 @@ impl Visitor for Finder<'_> {
     fn pre_visit_expr(&mut self, expr: &Expr) -> Flow {
         let join = "write a JOIN with the subquery in FROM";
         match expr {
-            Expr::Function(call) => self.function(call),
             Expr::InSubquery { negated: false, .. } => self.refuse(
                 expr.span(),
                 "IN (SELECT ...) is not known in a view",
@@ -320,23 +310,13 @@ impl Visitor for Finder<'_> {
                 "GROUPING SETS, ROLLUP and CUBE are not known in a view",
                 "write one view for each set of columns",
             ),
+            Expr::Function(call) => self.refuse_if(
+                !call.within_group.is_empty(),
+                call.name.span(),
+                "WITHIN GROUP is not known in a view",
+                ADHOC,
+            ),
             _ => ControlFlow::Continue(()),
         }
-    }
-}
-
-impl Finder<'_> {
-    fn function(&self, call: &ast::Function) -> Flow {
-        if call.over.is_some() {
-            let hint = "aggregate over TUMBLE or HOP windows, or use OVER in an ad-hoc SELECT over the view";
-            self.refuse(call.name.span(), "OVER is not known in a view", hint)?;
-        }
-        let within = !call.within_group.is_empty();
-        self.refuse_if(
-            within,
-            call.name.span(),
-            "WITHIN GROUP is not known in a view",
-            ADHOC,
-        )
     }
 }

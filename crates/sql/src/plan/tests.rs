@@ -134,6 +134,33 @@ project-2 count(Int64(1)) AS count  [retracts; one row]
 }
 
 #[test]
+fn window_functions_and_first_rows() {
+    check(
+        "SELECT card, amount, sum(amount) OVER (PARTITION BY card ORDER BY ts) AS s, lag(id) OVER w AS l FROM payments WINDOW w AS (PARTITION BY card ORDER BY id)",
+        "
+project-3 card, amount, sum(payments.amount) PARTITION BY [payments.card] ORDER BY [payments.ts ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW AS s, lag(payments.id) PARTITION BY [payments.card] ORDER BY [payments.id ASC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW AS l  [retracts]
+  over-1 lag(payments.id) ORDER id THEN sum(payments.amount) ORDER ts BY card  [retracts; state: all rows; watermark ts]
+    project-1 id, card, amount, ts  [appends; watermark ts]
+      relation-1 payments  [appends; watermark ts]",
+    );
+    check(
+        "SELECT id, card FROM (SELECT *, row_number() OVER (PARTITION BY card ORDER BY ts DESC) AS n FROM payments) p WHERE n <= 1",
+        "
+project-2 id, card  [retracts; key card]
+  top-1 first 1 BY card ORDER ts DESC  [retracts; key card; state: 1 rows a key]
+    project-1 id, card, ts  [appends; watermark ts]
+      relation-1 payments  [appends; watermark ts]",
+    );
+    check(
+        "SELECT card, n FROM per_card ORDER BY n DESC LIMIT 10 OFFSET 2",
+        "
+project-1 card, n  [retracts; key card]
+  top-1 3 to 12 ORDER n DESC, card  [retracts; key card; state: all rows]
+    relation-1 per_card  [retracts; key card]",
+    );
+}
+
+#[test]
 fn closing_windows() {
     let query = "SELECT card, window_end, count(*) AS n FROM TUMBLE(payments, ts, INTERVAL '1 minute') GROUP BY card, window_start, window_end";
     let running = plan(query).unwrap();
@@ -207,18 +234,23 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     (
         "SELECT card FROM payments ORDER BY ts",
-        "1:36 ORDER BY is not known in a view",
+        "1:36 ORDER BY without LIMIT",
         "ad-hoc",
     ),
     (
         "SELECT card FROM payments LIMIT 3",
-        "1:33 LIMIT and OFFSET",
-        "ad-hoc",
+        "1:33 LIMIT without ORDER BY",
+        "ORDER BY",
     ),
     (
-        "SELECT row_number() OVER (PARTITION BY card) AS r FROM payments",
-        "1:8 OVER is not known",
-        "TUMBLE",
+        "SELECT card FROM payments ORDER BY ts OFFSET 3",
+        "1:1 OFFSET without LIMIT",
+        "LIMIT",
+    ),
+    (
+        "SELECT card FROM payments ORDER BY ts LIMIT 5000000",
+        "1:1 LIMIT and OFFSET of a view may keep",
+        "ad-hoc",
     ),
     (
         "SELECT p.card FROM payments p FULL JOIN cards c ON p.card = c.card",
