@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use headwater_connect::{StepLog, TopicInfo};
 use headwater_sql::model::{AlertDef, Definition, Emit, SinkDef};
-use headwater_sql::{PlannedView, Planner, Session, SqlError, input_graph, physical_schema_of};
+use headwater_sql::{
+    PlannedView, Planner, Session, SqlError, explain, input_graph, physical_schema_of,
+};
 
 use super::{Object, Objects, reads};
 use crate::pipeline::plan::{
     FlowPlan, InputDef, InputPlan, OutputKind, OutputPlan, PipelinePlan, RecordKey, RelationId,
 };
 
+/// Grows when an operator keeps its state in another form, so that a newer program builds it anew and never misreads it.
+const STATE_VERSION: &str = "state 2";
 /// How long a partition may be silent unless its source says otherwise.
 const IDLE_MS_NEVER: i64 = i64::MAX / 4;
 
@@ -547,6 +551,8 @@ fn flow_fingerprint(objects: &Objects, inputs: &[InputPlan], flows: &[FlowPlan])
         );
     }
     texts.extend(inputs.iter().map(|input| input.topic.id.to_string()));
+    texts.extend(flows.iter().map(|flow| explain::graph(&flow.graph)));
+    texts.push(STATE_VERSION.to_owned());
     fingerprint(texts.iter().map(String::as_str))
 }
 
