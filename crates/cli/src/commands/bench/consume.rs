@@ -21,6 +21,8 @@ use crate::client::{ClientError, Start};
 use crate::error::CliError;
 
 const MAX_WAIT_MS: i32 = 500;
+/// Pause after a refusal that will pass, such as that of a partition that is just changing its leader.
+const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 /// No record for so long although the end is not reached: something is wrong.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -141,6 +143,9 @@ impl Reader {
             let response = pending.answer(timeout).await?;
             let answered = Instant::now();
             let batches = self.advance(response)?;
+            if batches.is_empty() && !self.tally.errors.is_empty() {
+                tokio::time::sleep(REFUSED_PAUSE).await;
+            }
             on_its_way = self.ask(until).await?;
             let (records, bytes) = self.read(batches)?;
             if records > 0 {
@@ -218,7 +223,14 @@ impl Reader {
             .flat_map(|topic| topic.partitions)
         {
             let index = data.partition_index;
-            ClientError::check(format!("fetch of partition {index}"), data.error_code)?;
+            match ClientError::check(format!("fetch of partition {index}"), data.error_code) {
+                Ok(()) => {}
+                Err(error) if error.is_retriable() => {
+                    self.tally.failed(&error);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
             let found = self
                 .places
                 .iter_mut()

@@ -3,7 +3,7 @@
 //! One at a time, or at a rate; then a record counts from when it was due. Producer and consumer have a connection each and
 //! run in this process, so that both read the same clock; a record carries the run's mark and the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use headwater_record::{BatchBuilder, Codec, records, split};
 use headwater_wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use headwater_wire::messages::fetch_response::PartitionData;
 use headwater_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use headwater_wire::messages::{FetchRequestData, FetchResponseData, ProduceRequestData};
 use serde_json::json;
@@ -19,7 +20,7 @@ use tokio::sync::mpsc;
 use super::LatencyBench;
 use super::load::after;
 use super::measure::{Progress, Report, Tally, Times};
-use super::produce::now_ms;
+use super::produce::{now_ms, passes};
 use super::target::Target;
 use crate::client::connection::{CALL_TIMEOUT, Connection};
 use crate::client::{Acks, ClientError, Start};
@@ -34,6 +35,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const READ_MAX: usize = 64 * 1024;
 /// Mark (8 bytes) and nanoseconds since the start (8 bytes).
 const STAMP_BYTES: usize = 16;
+
+/// Refusals for so long without one success, and there is nothing to measure.
+const REFUSED_PATIENCE: Duration = Duration::from_secs(20);
+/// Pause after a refusal.
+const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
 /// A record's due time as nanoseconds since the start, and when it had been read.
 type Seen = (u64, Instant);
@@ -81,6 +87,9 @@ pub(super) async fn run(args: &LatencyBench, target: &Target) -> Result<Report, 
         end_to_end: Times::new()?,
         tally: Tally::new()?,
         outstanding: 0,
+        again: VecDeque::new(),
+        refused_since: None,
+        broken_sequence: false,
     };
     let counter = progress.counter();
     let outcome = sender.run(came, &counter).await;
@@ -107,8 +116,14 @@ struct Sender<'a> {
     end_to_end: Times,
     /// Counts records read; its times are those of the acks.
     tally: Tally,
-    /// Sent and not read yet.
+    /// Sent and not read yet, what is to be sent again included.
     outstanding: u64,
+    /// Records that were refused, by when they were due.
+    again: VecDeque<Instant>,
+    /// Since when everything is refused.
+    refused_since: Option<Instant>,
+    /// After a refusal sequences have a gap: everything has to be settled before a new identity begins.
+    broken_sequence: bool,
 }
 
 impl Sender<'_> {
@@ -128,10 +143,14 @@ impl Sender<'_> {
         let mut heard = Instant::now();
         loop {
             let over = Instant::now() >= until;
+            if self.broken_sequence && acks.is_empty() {
+                self.begin_anew().await?;
+            }
             if over && self.outstanding == 0 && acks.is_empty() {
                 return Ok(self.report());
             }
-            let sends = !over && (every.is_some() || (self.outstanding == 0 && acks.is_empty()));
+            let new = !over && (every.is_some() || (self.outstanding == 0 && acks.is_empty()));
+            let sends = !self.broken_sequence && (new || !self.again.is_empty());
             tokio::select! {
                 biased;
                 Some((due, at, answer)) = acks.next(), if !acks.is_empty() => {
@@ -146,11 +165,20 @@ impl Sender<'_> {
                     if every.is_none() { due = Instant::now() }
                 }
                 () = tokio::time::sleep_until(due.into()), if sends => {
-                    let sent = if every.is_some() { due } else { Instant::now() };
+                    let sent = match self.again.pop_front() {
+                        Some(refused) => {
+                            self.tally.resent += 1;
+                            refused
+                        }
+                        None => {
+                            let sent = if every.is_some() { due } else { Instant::now() };
+                            self.outstanding += 1;
+                            due = every.map_or(sent, |every| due + every);
+                            sent
+                        }
+                    };
                     let request = self.request(sent);
                     let pending = self.connection.enqueue(&request).await?;
-                    self.outstanding += 1;
-                    due = every.map_or(sent, |every| due + every);
                     acks.push(async move {
                         let answer = pending.answer(CALL_TIMEOUT).await;
                         (sent, Instant::now(), answer)
@@ -205,17 +233,43 @@ impl Sender<'_> {
         answer: Result<headwater_wire::messages::ProduceResponseData, ClientError>,
         measure_from: Instant,
     ) -> Result<(), CliError> {
-        for one in answer?
+        let response = answer?;
+        let mut codes = response
             .responses
             .iter()
             .flat_map(|topic| &topic.partition_responses)
-        {
-            // A record that is not stored would be waited for in vain.
-            ClientError::check("a record was refused", one.error_code)?;
+            .map(|one| one.error_code);
+        if let Some(code) = codes.find(|code| *code != 0) {
+            return self.refused(due, code);
         }
+        self.refused_since = None;
         if due >= measure_from {
             self.tally.times.add(at - due, 1);
         }
+        Ok(())
+    }
+
+    /// A record that is not stored is sent again, or it would be waited for in vain.
+    fn refused(&mut self, due: Instant, code: i16) -> Result<(), CliError> {
+        let error = ClientError::broker("a record was refused", code, None);
+        self.tally.failed(&error);
+        let since = *self.refused_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > REFUSED_PATIENCE || !passes(&error) {
+            return Err(error.into());
+        }
+        self.again.push_back(due);
+        // Without sequences nothing has to be settled, but it is waited for all the same.
+        self.broken_sequence = true;
+        Ok(())
+    }
+
+    async fn begin_anew(&mut self) -> Result<(), CliError> {
+        tokio::time::sleep(REFUSED_PAUSE).await;
+        if self.identity.is_some() {
+            self.identity = Some(self.target.identity().await?);
+        }
+        self.sequences.fill(0);
+        self.broken_sequence = false;
         Ok(())
     }
 
@@ -279,12 +333,20 @@ async fn follow(
         };
         let response = connection.call(&request).await?;
         let at = Instant::now();
+        if partitions_of(&response).any(|data| data.error_code != 0) {
+            tokio::time::sleep(REFUSED_PAUSE).await;
+        }
         for nanos in stamps(response, &mut places, mark)? {
             if seen.send((nanos, at)).await.is_err() {
                 return Ok(());
             }
         }
     }
+}
+
+fn partitions_of(response: &FetchResponseData) -> impl Iterator<Item = &PartitionData> {
+    let topics = response.responses.iter();
+    topics.flat_map(|topic| &topic.partitions)
 }
 
 /// The times of the records with the mark; moves on behind all there are.
@@ -301,7 +363,11 @@ fn stamps(
         .flat_map(|topic| topic.partitions)
     {
         let index = data.partition_index;
-        ClientError::check(format!("fetch of partition {index}"), data.error_code)?;
+        match ClientError::check(format!("fetch of partition {index}"), data.error_code) {
+            // It is asked for again.
+            Err(error) if error.is_retriable() => continue,
+            outcome => outcome?,
+        }
         let unreadable = |error: headwater_record::BatchError| {
             CliError::Usage(format!("unreadable records in partition {index}: {error}"))
         };

@@ -64,6 +64,8 @@ pub(super) struct Tally {
     pub records: u64,
     /// Bytes of values, before compression.
     pub bytes: u64,
+    /// Records that were refused and sent again.
+    pub resent: u64,
     /// By what went wrong: how many batches, or records.
     pub errors: BTreeMap<String, u64>,
     pub times: Times,
@@ -76,6 +78,7 @@ impl Tally {
         Ok(Self {
             records: 0,
             bytes: 0,
+            resent: 0,
             errors: BTreeMap::new(),
             times: Times::new()?,
             span: None,
@@ -96,6 +99,7 @@ impl Tally {
     pub fn join(&mut self, other: &Self) {
         self.records += other.records;
         self.bytes += other.bytes;
+        self.resent += other.resent;
         for (what, count) in &other.errors {
             *self.errors.entry(what.clone()).or_default() += count;
         }
@@ -143,6 +147,7 @@ impl Report {
             "bytes": tally.bytes,
             "records_per_s": round(tally.records as f64 / seconds),
             "mb_per_s": round(tally.bytes as f64 / 1e6 / seconds),
+            "resent": tally.resent,
             "errors": tally.errors.values().sum::<u64>(),
             "errors_by_kind": tally.errors,
         });
@@ -179,6 +184,9 @@ impl Report {
                 let figure = figure.replace('_', ".");
                 rows.push(vec![format!("{name} {figure}, ms"), format!("{ms:.3}")]);
             }
+        }
+        if tally.resent > 0 {
+            rows.push(vec!["sent again".to_owned(), output::count(tally.resent)]);
         }
         let errors = tally.errors.values().sum::<u64>();
         rows.push(vec!["errors".to_owned(), output::count(errors)]);

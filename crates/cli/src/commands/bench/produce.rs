@@ -3,6 +3,7 @@
 //! At a rate a batch counts from when its records were due, not from when there was time to send them: a broker that stalls is
 //! not spared the records that it held up (coordinated omission).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
+use headwater_wire::ErrorCode;
 use headwater_wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use headwater_wire::messages::{ProduceRequestData, ProduceResponseData};
 use serde_json::json;
@@ -23,8 +25,8 @@ use crate::client::{Acks, ClientError};
 use crate::error::CliError;
 
 const STORE_TIMEOUT_MS: i32 = 30_000;
-/// So many refused requests without one success, and there is nothing to measure.
-const REFUSED_MAX: u32 = 100;
+/// Refusals for so long without one success, and there is nothing to measure.
+const REFUSED_PATIENCE: Duration = Duration::from_secs(30);
 /// Pause after a refusal.
 const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 
@@ -121,7 +123,8 @@ pub(super) async fn load(
             next: 0,
             due: Instant::now(),
             every: pace.map(|(_, every)| every),
-            refused: 0,
+            refused_since: None,
+            again: VecDeque::new(),
             broken_sequence: false,
             counter: progress.counter(),
             tally: Tally::new()?,
@@ -135,14 +138,21 @@ pub(super) async fn load(
     Ok(tally)
 }
 
-/// A request on its way.
-struct Sent {
+/// One batch of a request, by its place in the share's partitions.
+struct Part {
+    at: usize,
+    template: Arc<Template>,
+    /// When its records were to be sent.
     due: Instant,
-    records: u64,
-    bytes: u64,
 }
 
-type Answer = (Sent, Instant, Result<ProduceResponseData, ClientError>);
+impl Part {
+    fn records(&self) -> u64 {
+        u64::from(self.template.records.unsigned_abs())
+    }
+}
+
+type Answer = (Vec<Part>, Instant, Result<ProduceResponseData, ClientError>);
 
 /// One connection at work.
 struct Worker<'a> {
@@ -160,7 +170,10 @@ struct Worker<'a> {
     /// When the next request is to be sent.
     due: Instant,
     every: Option<Duration>,
-    refused: u32,
+    /// Since when everything is refused.
+    refused_since: Option<Instant>,
+    /// What was refused, to be sent again.
+    again: VecDeque<Part>,
     /// After a refusal sequences have a gap: everything has to be settled before a new identity begins.
     broken_sequence: bool,
     counter: Arc<AtomicU64>,
@@ -176,7 +189,8 @@ impl Worker<'_> {
             if self.broken_sequence && in_flight.is_empty() {
                 self.begin_anew().await?;
             }
-            let sends = more && !self.broken_sequence && in_flight.len() < in_flight_max;
+            let wants = more || !self.again.is_empty();
+            let sends = wants && !self.broken_sequence && in_flight.len() < in_flight_max;
             if in_flight.is_empty() && !sends {
                 return Ok(self.tally);
             }
@@ -202,73 +216,82 @@ impl Worker<'_> {
     /// Sends one request. `None` when there is nothing (more) to wait for.
     async fn send(&mut self) -> Result<Option<BoxFuture<'static, Answer>>, CliError> {
         let now = Instant::now();
-        if !self.goes_on() {
+        if !self.goes_on() && self.again.is_empty() {
             return Ok(None);
         }
         // At a rate a request that comes late still counts from when it was due.
         let due = self.every.map_or(now, |_| self.due);
         self.due = self.every.map_or(now, |every| self.due + every);
-        let Some((request, sent)) = self.request(due)? else {
+        let parts = self.parts(due);
+        if parts.is_empty() {
             return Ok(None);
-        };
+        }
+        let request = self.request(&parts)?;
         let connection = &self.share.connection;
         if self.sending.acks == Acks::None {
             connection.fire(&request).await?;
-            self.count(&sent, Instant::now());
+            let now = Instant::now();
+            parts.iter().for_each(|part| self.count(part, now));
             return Ok(None);
         }
         let pending = connection.enqueue(&request).await?;
         Ok(Some(Box::pin(async move {
             let answer = pending.answer(CALL_TIMEOUT).await;
-            (sent, Instant::now(), answer)
+            (parts, Instant::now(), answer)
         })))
     }
 
-    /// Batches for the partitions whose turn it is.
-    fn request(&mut self, due: Instant) -> Result<Option<(ProduceRequestData, Sent)>, CliError> {
+    /// Batches for the partitions whose turn it is: what was refused first. None of them twice in a request.
+    fn parts(&mut self, due: Instant) -> Vec<Part> {
         let batches = match self.every {
             Some(_) => 1,
             None => usize::from(self.sending.batches).min(self.share.partitions.len()),
         };
-        let mut sent = Sent {
-            due,
-            records: 0,
-            bytes: 0,
-        };
-        let mut partition_data = Vec::with_capacity(batches);
-        let now_ms = now_ms();
+        if !self.again.is_empty() {
+            let parts = distinct(&mut self.again, batches);
+            self.tally.resent += parts.iter().map(Part::records).sum::<u64>();
+            return parts;
+        }
+        let mut parts = Vec::with_capacity(batches);
         for _ in 0..batches {
             let Some(template) = self.template_for(due) else {
                 break;
             };
-            let (at, sequence) = (self.next, self.sequences[self.next]);
-            let batch = template.stamped(self.identity, sequence, now_ms);
+            parts.push(Part {
+                at: self.next,
+                template,
+                due,
+            });
+            self.next = (self.next + 1) % self.share.partitions.len();
+        }
+        parts
+    }
+
+    fn request(&mut self, parts: &[Part]) -> Result<ProduceRequestData, CliError> {
+        let mut partition_data = Vec::with_capacity(parts.len());
+        let now_ms = now_ms();
+        for part in parts {
+            let sequence = self.sequences[part.at];
+            let batch = part.template.stamped(self.identity, sequence, now_ms);
             let batch = batch.map_err(|error| CliError::Usage(error.to_string()))?;
-            self.sequences[at] = after(sequence, template.records);
-            self.next = (at + 1) % self.share.partitions.len();
-            sent.records += u64::from(template.records.unsigned_abs());
-            sent.bytes += template.value_bytes;
+            self.sequences[part.at] = after(sequence, part.template.records);
             partition_data.push(PartitionProduceData {
-                index: self.share.partitions[at],
+                index: self.share.partitions[part.at],
                 records: Some(batch),
                 ..Default::default()
             });
-        }
-        if partition_data.is_empty() {
-            return Ok(None);
         }
         let topic = TopicProduceData {
             name: self.target.topic.clone().into(),
             partition_data,
             ..Default::default()
         };
-        let request = ProduceRequestData {
+        Ok(ProduceRequestData {
             acks: self.sending.acks.code(),
             timeout_ms: STORE_TIMEOUT_MS,
             topic_data: vec![topic],
             ..Default::default()
-        };
-        Ok(Some((request, sent)))
+        })
     }
 
     /// The batch to send; a smaller one when fewer records are left.
@@ -291,21 +314,27 @@ impl Worker<'_> {
         }
     }
 
-    fn settle(&mut self, (sent, at, answer): Answer) -> Result<(), CliError> {
+    fn settle(&mut self, (parts, at, answer): Answer) -> Result<(), CliError> {
         // A broken connection ends the benchmark: what follows would measure something else.
         let response = answer?;
-        let topics = response.responses.iter();
-        let codes = topics.flat_map(|topic| &topic.partition_responses);
-        let refused = codes.map(|one| one.error_code).find(|code| *code != 0);
-        let Some(code) = refused else {
-            self.refused = 0;
-            self.count(&sent, at);
+        let mut refusal = None;
+        for part in parts {
+            let code = code_of(&response, self.share.partitions[part.at]);
+            if code == 0 {
+                self.refused_since = None;
+                self.count(&part, at);
+                continue;
+            }
+            let error = ClientError::broker("a batch was refused", code, None);
+            self.tally.failed(&error);
+            self.again.push_back(part);
+            refusal = Some(error);
+        }
+        let Some(error) = refusal else {
             return Ok(());
         };
-        let error = ClientError::broker("a batch was refused", code, None);
-        self.tally.failed(&error);
-        self.refused += 1;
-        if self.refused >= REFUSED_MAX {
+        let since = *self.refused_since.get_or_insert_with(Instant::now);
+        if since.elapsed() > REFUSED_PATIENCE || !passes(&error) {
             return Err(error.into());
         }
         self.due = self.due.max(Instant::now() + REFUSED_PAUSE);
@@ -313,14 +342,15 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn count(&mut self, sent: &Sent, at: Instant) {
-        self.counter.fetch_add(sent.records, Ordering::Relaxed);
-        if sent.due < self.plan.measure_from {
+    fn count(&mut self, part: &Part, at: Instant) {
+        self.counter.fetch_add(part.records(), Ordering::Relaxed);
+        if part.due < self.plan.measure_from {
             return;
         }
-        self.tally.done(sent.due, at, sent.records, sent.bytes);
+        let bytes = part.template.value_bytes;
+        self.tally.done(part.due, at, part.records(), bytes);
         if self.sending.acks != Acks::None {
-            self.tally.times.add(at - sent.due, 1);
+            self.tally.times.add(at - part.due, 1);
         }
     }
 
@@ -332,9 +362,101 @@ impl Worker<'_> {
     }
 }
 
+/// What became of the batch of a partition.
+fn code_of(response: &ProduceResponseData, partition: i32) -> i16 {
+    let all = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partition_responses);
+    all.filter(|one| one.index == partition)
+        .map(|one| one.error_code)
+        .next()
+        .unwrap_or(ErrorCode::UnknownServerError.code())
+}
+
+/// Whether it may be sent again: the refusal will pass, or it comes from the gap that one before it has left.
+pub(super) fn passes(error: &ClientError) -> bool {
+    let of_sequence = [
+        ErrorCode::OutOfOrderSequenceNumber,
+        ErrorCode::UnknownProducerId,
+        ErrorCode::InvalidProducerEpoch,
+    ];
+    let gap = error.code().is_some_and(|code| of_sequence.contains(&code));
+    gap || error.is_retriable()
+}
+
+/// Takes out up to so many of different partitions; those of one partition keep their order.
+fn distinct(all: &mut VecDeque<Part>, most: usize) -> Vec<Part> {
+    let mut taken: Vec<Part> = Vec::with_capacity(most);
+    let mut left = VecDeque::with_capacity(all.len());
+    for part in all.drain(..) {
+        let fits = taken.len() < most && taken.iter().all(|other| other.at != part.at);
+        match fits {
+            true => taken.push(part),
+            false => left.push_back(part),
+        }
+    }
+    *all = left;
+    taken
+}
+
 pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use headwater_wire::messages::produce_response::{
+        PartitionProduceResponse, TopicProduceResponse,
+    };
+
+    use super::*;
+    use crate::client::Codec;
+
+    fn part(at: usize) -> Part {
+        Part {
+            at,
+            template: Arc::new(Template::new(2, 16, Codec::None)),
+            due: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn what_was_refused_is_sent_again_once_a_partition_and_in_order() {
+        let mut again: VecDeque<Part> = [0, 1, 0, 2, 1].map(part).into();
+        let places = |parts: Vec<Part>| parts.iter().map(|part| part.at).collect::<Vec<_>>();
+        assert_eq!(places(distinct(&mut again, 2)), [0, 1]);
+        assert_eq!(places(distinct(&mut again, 4)), [0, 2, 1]);
+        assert!(again.is_empty());
+    }
+
+    #[test]
+    fn each_partition_has_its_own_outcome_and_one_that_is_not_told_is_none() {
+        let one = |(index, error_code)| PartitionProduceResponse {
+            index,
+            error_code,
+            ..Default::default()
+        };
+        let response = ProduceResponseData {
+            responses: vec![TopicProduceResponse {
+                partition_responses: [(3, 0), (4, 6)].map(one).into(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        assert_eq!([3, 4].map(|index| code_of(&response, index)), [0, 6]);
+        assert_ne!(code_of(&response, 5), 0);
+    }
+
+    #[test]
+    fn refusals_that_pass_are_told_from_those_that_do_not() {
+        let error = |code: ErrorCode| ClientError::broker("", code.code(), None);
+        assert!(passes(&error(ErrorCode::NotLeaderOrFollower)));
+        assert!(passes(&error(ErrorCode::OutOfOrderSequenceNumber)));
+        assert!(!passes(&error(ErrorCode::MessageTooLarge)));
+    }
 }

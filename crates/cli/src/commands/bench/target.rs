@@ -8,7 +8,7 @@ use headwater_wire::messages::InitProducerIdRequestData;
 
 use super::Common;
 use crate::client::connection::Connection;
-use crate::client::{Client, ClientError, Partition};
+use crate::client::{Client, ClientError, Partition, Start};
 use crate::error::CliError;
 
 /// How long a new topic's leaders and a broker's producer ids are waited for.
@@ -40,11 +40,7 @@ impl Target {
         if own {
             client.create_topic(&topic, common.partitions, &[]).await?;
         }
-        // With auto-creation off: a topic that was just made is waited for, a wrong name is an error.
-        let partitions = match own {
-            true => wait_for(&client, &topic).await?,
-            false => client.partitions(&topic, false).await?,
-        };
+        let partitions = wait_for(&client, &topic, own).await?;
         Ok(Self {
             client,
             topic,
@@ -103,16 +99,31 @@ impl Target {
     }
 }
 
-async fn wait_for(client: &Client, topic: &str) -> Result<Vec<Partition>, ClientError> {
+/// Waits until each partition answers at its leader: of a new topic a broker may be told to be the leader before it knows.
+/// With auto-creation off: a topic that was just made is waited for, a wrong name is an error.
+async fn wait_for(client: &Client, topic: &str, new: bool) -> Result<Vec<Partition>, ClientError> {
     let give_up = tokio::time::Instant::now() + PATIENCE;
     loop {
-        match client.partitions(topic, false).await {
-            Err(ClientError::NoTopic { .. }) if tokio::time::Instant::now() < give_up => {
+        match ready(client, topic).await {
+            Err(error) if passes(&error, new) && tokio::time::Instant::now() < give_up => {
                 tokio::time::sleep(PAUSE).await;
             }
             outcome => return outcome,
         }
     }
+}
+
+fn passes(error: &ClientError, new: bool) -> bool {
+    error.is_retriable() || (new && matches!(error, ClientError::NoTopic { .. }))
+}
+
+async fn ready(client: &Client, topic: &str) -> Result<Vec<Partition>, ClientError> {
+    let partitions = client.partitions(topic, false).await?;
+    for one in &partitions {
+        let end = client.offset_of(topic, one.index, one.leader, Start::Latest);
+        end.await?;
+    }
+    Ok(partitions)
 }
 
 fn own_name() -> String {
