@@ -48,9 +48,7 @@ class Kafka:
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self.folder / "server.properties"
         properties.write_text(PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder))
-        storage = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", properties,
-                   # Only then is min.insync.replicas no config of the whole cluster; on one node neither means anything.
-                   "--feature", "eligible.leader.replicas.version=0"]
+        storage = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", properties]
         subprocess.run(self.java(*storage), check=True, capture_output=True, timeout=START_SECONDS)
         self.log = open(self.folder / "log", "wb")
         self.process = subprocess.Popen(self.java("kafka.Kafka", properties), stdout=self.log, stderr=subprocess.STDOUT)

@@ -24,7 +24,6 @@ SCENARIOS = [*same_data.SCENARIOS, *same_groups.SCENARIOS, *same_admin.SCENARIOS
 DIFFERENCES = [
     (r"Fetch v\d+ two batches fit", r".*\.Records", "Kafka cuts the last batch at the limit, and clients throw its piece away; Headwater gives whole batches"),
     (r"ConsumerGroupDescribe v\d+ after .*", r".*\.SubscribedTopicRegex", "a member of a classic group that was turned: no expression is null, as for every member without one"),
-    (r"ApiVersions v\d+ all", r"\.ApiKeys\.api [89]", "OffsetCommit and OffsetFetch v10 (topic ids), which Kafka 4.1 has but does not tell yet"),
     (r"ApiVersions v\d+ all", r"\.SupportedFeatures\.share\.version", "share groups are not there yet"),
     (r"DescribeConfigs v\d+ group", r".*\.Configs\.(share|streams)\..*", "nor are streams groups"),
     (r"Metadata v\d+ neither", r".*", "a topic with neither name nor id: Kafka fails the whole request with an unknown error"),

@@ -28,6 +28,10 @@ def places(*topics):
     return [(topic, index) for topic in topics for index in range(TOPICS[topic])]
 
 
+class NotCommitted(Exception):
+    """The transaction was aborted in the end: what went into it is to be read again."""
+
+
 class Client:
     def __init__(self, name, bootstrap, path, seed):
         self.name, self.bootstrap, self.rng = name, bootstrap, random.Random(f"{name}/{seed}")
@@ -75,18 +79,21 @@ class Writer:
                 self.producer.poll(0.1)
 
     def end(self, commit):
-        """Commits or aborts; an exception leaves the outcome open."""
+        """Commits or aborts, and gives whether it was committed; an exception leaves the outcome open."""
         if not commit:
             self.client.note("Abort", writer=self.name, txn=self.txn)
-            return self.insist(lambda: self.producer.abort_transaction(10))
+            self.insist(lambda: self.producer.abort_transaction(10))
+            return False
         self.client.note("Commit", writer=self.name, txn=self.txn)
         try:
             self.insist(lambda: self.producer.commit_transaction(10))
             self.client.note("Committed", writer=self.name, txn=self.txn)
+            return True
         except KafkaException as failed:
             if not failed.args[0].txn_requires_abort():
                 raise
             self.insist(lambda: self.producer.abort_transaction(10))
+            return False
 
     def insist(self, act):
         while True:
@@ -281,7 +288,7 @@ def copier(client, protocol):
                 by_place = member.seen.read(member.consumer.consume(50, 0.2))
                 if by_place:
                     copy(client, writer, member, group, by_place)
-        except KafkaException:
+        except (KafkaException, NotCommitted):
             client.pause(1)
         finally:
             member.consumer.close()
@@ -297,7 +304,8 @@ def copy(client, writer, member, group, by_place):
         offsets = [TopicPartition(*place, member.seen.next[place]) for place in by_place]
         writer.insist(lambda: send_offsets(writer, member, offsets))
         writer.producer.flush(20)
-        writer.end(True)
+        if not writer.end(True):
+            raise NotCommitted
     except KafkaException as failed:
         if failed.args[0].txn_requires_abort():
             writer.end(False)

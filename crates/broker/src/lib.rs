@@ -65,7 +65,10 @@ pub use list_offsets::{FoundOffset, OffsetSpec};
 pub use new_topics::{MorePartitions, NewTopic};
 pub use produce::{Appended, Ticket};
 pub use producers::{ActiveProducer, ProducerSnapshot, StoredBatch};
-pub use scopes::{ConfigEntry, ConfigOp, ConfigSource, ConfigTarget, Synonym};
+pub use scopes::{
+    ConfigEntry, ConfigOp, ConfigSource, ConfigTarget, ELIGIBLE_LEADER_REPLICAS,
+    ELIGIBLE_LEADER_REPLICAS_LEVEL, Synonym,
+};
 pub use stable::AbortedRange;
 pub use topics::{LEADER_EPOCH, TopicRef};
 pub use txns::{Marker, OffsetsRefused, TxnFilter, TxnListing, TxnOffsets, TxnView, Writer};

@@ -28,6 +28,8 @@ pub enum ConfigSource {
     Default,
     ClientMetrics,
     Group,
+    /// A logger of the process.
+    Logger,
 }
 
 /// A value that would count if those before it were not there.
@@ -71,6 +73,14 @@ pub enum ConfigOp {
     Subtract(String),
 }
 
+/// The feature with which `min.insync.replicas` is set on the whole cluster and nowhere below but on topics (KIP-966), and
+/// its level in a new cluster.
+pub const ELIGIBLE_LEADER_REPLICAS: &str = "eligible.leader.replicas.version";
+pub const ELIGIBLE_LEADER_REPLICAS_LEVEL: i16 = 1;
+const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
+/// What the cluster has of it from the first day.
+const MIN_INSYNC_REPLICAS_VALUE: &str = "1";
+
 /// Names that hold secrets, or might: never told.
 const SENSITIVE: &[&str] = &["allow.everyone.if.no.acl.found", "super.users"];
 
@@ -111,7 +121,8 @@ impl Broker {
     pub fn node_configs(&self, started: &Configs) -> Vec<ConfigEntry> {
         let known = NODE_CONFIGS.iter().map(|def| {
             let synonyms = self.node_synonyms(def.name, started);
-            let sensitive = SENSITIVE.contains(&def.name);
+            let secret = matches!(def.kind, ConfigKind::Password);
+            let sensitive = secret || SENSITIVE.contains(&def.name);
             let first = synonyms.first();
             ConfigEntry {
                 name: def.name.to_owned(),
@@ -150,8 +161,7 @@ impl Broker {
 
     /// What is set on all nodes.
     pub fn cluster_configs(&self) -> Vec<ConfigEntry> {
-        let catalog = self.catalog.current();
-        let set = catalog.scope(&Scope::Cluster);
+        let set = self.set_on_cluster();
         let entry = |(name, value): (&String, &String)| {
             let Some(def) = scopes::find_node_config(name) else {
                 return unknown_entry(name, ConfigSource::Cluster);
@@ -172,7 +182,7 @@ impl Broker {
                 synonyms: vec![synonym],
             }
         };
-        set.into_iter().flatten().map(entry).collect()
+        set.iter().map(entry).collect()
     }
 
     /// All configs of a group, whether or not there is such a group.
@@ -267,11 +277,16 @@ impl Broker {
                 }
                 ConfigTarget::Scope(scope) => {
                     let mut configs = catalog.scope(scope).cloned().unwrap_or_default();
+                    let before = configs.contains_key(MIN_INSYNC_REPLICAS);
                     edit(
                         &mut configs,
                         &|name| scopes::kind_of(scope, name),
                         &default_of_scope,
                     )?;
+                    let after = configs.contains_key(MIN_INSYNC_REPLICAS);
+                    if elected_among_eligible(catalog.feature(ELIGIBLE_LEADER_REPLICAS)) {
+                        check_min_insync(scope, before, after).map_err(MetaError::from)?;
+                    }
                     let change = catalog.configure_scope(scope, configs.clone())?;
                     if matches!(scope, Scope::Group(_)) {
                         scopes::check_group_bounds(&configs, Self::group_bounds())
@@ -293,6 +308,17 @@ impl Broker {
         }
     }
 
+    /// What is set on all nodes, by clients or from the first day.
+    fn set_on_cluster(&self) -> Configs {
+        let catalog = self.catalog.current();
+        let mut set = catalog.scope(&Scope::Cluster).cloned().unwrap_or_default();
+        if elected_among_eligible(catalog.feature(ELIGIBLE_LEADER_REPLICAS)) {
+            set.entry(MIN_INSYNC_REPLICAS.to_owned())
+                .or_insert_with(|| MIN_INSYNC_REPLICAS_VALUE.to_owned());
+        }
+        set
+    }
+
     fn node_scope(&self) -> Scope {
         Scope::Node(self.config().node_id)
     }
@@ -306,7 +332,7 @@ impl Broker {
         let set = |scope: &Scope| catalog.scope(scope)?.get(name).cloned();
         let values = [
             (set(&self.node_scope()), ConfigSource::Node),
-            (set(&Scope::Cluster), ConfigSource::Cluster),
+            (self.set_on_cluster().remove(name), ConfigSource::Cluster),
             (started.get(name).cloned(), ConfigSource::Static),
             (def.default.map(str::to_owned), ConfigSource::Default),
         ];
@@ -433,6 +459,25 @@ fn merge(current: &str, change: &str, append: bool) -> String {
         list.extend(new);
     }
     list.join(",")
+}
+
+/// Whether leaders are elected among eligible replicas.
+fn elected_among_eligible(level: Option<i16>) -> bool {
+    level.unwrap_or(ELIGIBLE_LEADER_REPLICAS_LEVEL) > 0
+}
+
+/// What may become of `min.insync.replicas` then. The texts are Kafka's.
+fn check_min_insync(scope: &Scope, before: bool, after: bool) -> Result<(), ScopeError> {
+    let text = match (scope, before, after) {
+        (Scope::Cluster, true, false) => {
+            "Cluster-level min.insync.replicas cannot be removed while ELR is enabled."
+        }
+        (Scope::Node(_), _, true) => {
+            "Broker-level min.insync.replicas cannot be altered while ELR is enabled."
+        }
+        _ => return Ok(()),
+    };
+    Err(ScopeError::Config(text.to_owned()))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! The levels are those that Kafka 4.1 gives a new cluster; clients choose by them which transactions and groups they speak.
 
+use headwater_broker::{ELIGIBLE_LEADER_REPLICAS, ELIGIBLE_LEADER_REPLICAS_LEVEL};
 use headwater_wire::messages::api_versions_response::{FinalizedFeatureKey, SupportedFeatureKey};
 
 use crate::call::{Call, text};
@@ -21,8 +22,13 @@ pub(crate) const METADATA_VERSION_SAFE_MIN: i16 = 25;
 const MIN_ZERO_FROM: i16 = 4;
 
 const FEATURES: &[Feature] = &[
-    // Kafka has it on, where it is about leaders among several nodes.
-    feature("eligible.leader.replicas.version", 0, 1, 0),
+    // On as in Kafka, where it is about leaders among several nodes: with it min.insync.replicas is the cluster's.
+    feature(
+        ELIGIBLE_LEADER_REPLICAS,
+        0,
+        1,
+        ELIGIBLE_LEADER_REPLICAS_LEVEL,
+    ),
     feature("group.version", 0, 1, 1),
     feature("kraft.version", 0, 1, 0),
     // 3.3-IV3 to 4.1-IV1.

@@ -14,6 +14,7 @@ mod codes;
 mod connection;
 mod features;
 mod fetch_sessions;
+pub mod loggers;
 mod registry;
 mod send;
 mod server;

@@ -83,6 +83,17 @@ pub(crate) fn started_with(call: &Call) -> Configs {
             "log.cleaner.io.max.bytes.per.second",
             broker.cleaner_bytes_per_second.to_string(),
         ),
+        // What tools look at to know that there are ACLs.
+        (
+            "authorizer.class.name",
+            "org.apache.kafka.metadata.authorizer.StandardAuthorizer".to_owned(),
+        ),
+        ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
+        ("offsets.topic.num.partitions", "1".to_owned()),
+        ("offsets.topic.replication.factor", "1".to_owned()),
+        ("transaction.state.log.min.isr", "1".to_owned()),
+        ("transaction.state.log.num.partitions", "1".to_owned()),
+        ("transaction.state.log.replication.factor", "1".to_owned()),
         ("super.users", broker.super_users.join(";")),
         ("allow.everyone.if.no.acl.found", "true".to_owned()),
     ];

@@ -2,9 +2,9 @@
 
 mod args;
 mod demo;
+mod logging;
 mod up;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -16,7 +16,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(&cli.log);
+    logging::start(&cli.log);
     if let Command::Completions { shell } = cli.command {
         clap_complete::generate(
             shell,
@@ -58,20 +58,4 @@ fn finish(outcome: Result<(), Failure>) -> ExitCode {
 fn fail(message: &str, code: u8) -> ExitCode {
     eprintln!("headwater: {message}");
     ExitCode::from(code)
-}
-
-/// Quiet unless told: warnings to the standard error stream.
-fn start_logging(filter: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|error| {
-        eprintln!("headwater: --log {filter:?} is not understood ({error}); using \"warn\"");
-        tracing_subscriber::EnvFilter::new("warn")
-    });
-    let color = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(color)
-        // Where the log of events goes to a disk that is full, complaining about it would end the thread that has something to say.
-        .log_internal_errors(false)
-        .init();
 }

@@ -12,6 +12,11 @@ pub enum ConfigKind {
     Boolean,
     /// Any text.
     Text,
+    /// The name of a class of Java.
+    Class,
+    /// Never told.
+    Password,
+    Short,
     Int {
         min: i32,
         max: i32,
@@ -93,11 +98,14 @@ pub(crate) fn check_value(kind: ConfigKind, value: &str) -> Result<(), String> {
             "true" | "false" => Ok(()),
             _ => Err("Expected value to be either true or false".into()),
         },
+        ConfigKind::Short => in_range::<i16>(value, i16::MIN, i16::MAX, "SHORT"),
         ConfigKind::Int { min, max } => in_range::<i32>(value, min, max, "INT"),
         ConfigKind::Long { min, max } => in_range::<i64>(value, min, max, "LONG"),
         ConfigKind::Double { min, max } => in_range::<f64>(value, min, max, "DOUBLE"),
         ConfigKind::Choice(words) => one_of(value, words),
-        ConfigKind::List([]) | ConfigKind::Text => Ok(()),
+        ConfigKind::List([]) | ConfigKind::Text | ConfigKind::Class | ConfigKind::Password => {
+            Ok(())
+        }
         ConfigKind::List(words) => value
             .split(',')
             .map(str::trim)

@@ -10,6 +10,8 @@ mod node;
 mod settings;
 mod sinks;
 
+pub use headwater_edge_kafka::loggers;
+
 pub use files::{FolderError, read_folder};
 pub use memory::resident_bytes;
 pub use node::{Node, StartError};

@@ -101,8 +101,9 @@ impl Broker {
             .iter()
             .map(|item| self.check_item(&catalog, item))
             .collect();
-        let commit_ms = self.clock.now_ms();
-        let expire_ms = mode.retention_ms.map(|ms| commit_ms.saturating_add(ms));
+        let now_ms = self.clock.now_ms();
+        let pending = self.pending_since(id);
+        let expire_ms = mode.retention_ms.map(|ms| now_ms.saturating_add(ms));
         let good = items
             .into_iter()
             .zip(&checked)
@@ -115,8 +116,12 @@ impl Broker {
                 leader_epoch,
                 metadata,
             } = item;
+            let place = (topic, partition);
+            // After what a transaction has sent before, though the clock may not say so: the later one counts.
+            let after_ms = pending.get(&place).map_or(now_ms, |sent_ms| sent_ms + 1);
+            let commit_ms = now_ms.max(after_ms);
             (
-                (topic, partition),
+                place,
                 Some(CommittedOffset {
                     offset,
                     leader_epoch,

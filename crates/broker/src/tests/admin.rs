@@ -153,3 +153,42 @@ async fn what_is_only_checked_is_not_changed_and_what_is_wrong_neither() {
         Some("delete,compact")
     );
 }
+
+#[tokio::test]
+async fn min_insync_replicas_is_the_clusters_from_the_first_day() {
+    let bench = Bench::new();
+    bench.topic("t", 1, &[]).await;
+    let of_topic = |bench: &Bench| {
+        let topic = bench.broker.topic("t").unwrap();
+        let all = bench.broker.topic_configs(&topic, &Default::default());
+        let entry = all
+            .into_iter()
+            .find(|one| one.name == "min.insync.replicas");
+        let entry = entry.unwrap();
+        (entry.value.unwrap(), entry.source)
+    };
+    assert_eq!(of_topic(&bench), ("1".to_owned(), ConfigSource::Cluster));
+    let all = bench.broker.cluster_configs();
+    assert_eq!(
+        all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(),
+        ["min.insync.replicas"]
+    );
+    let alter = |scope: Scope, op: ConfigOp| {
+        let ops = [("min.insync.replicas".to_owned(), op)];
+        let broker = bench.broker.clone();
+        async move {
+            let target = ConfigTarget::Scope(scope);
+            broker.alter_configs(&target, &ops, false).await
+        }
+    };
+    let set = |value: &str| ConfigOp::Set(value.into());
+    alter(Scope::Cluster, set("2")).await.unwrap();
+    assert_eq!(of_topic(&bench), ("2".to_owned(), ConfigSource::Cluster));
+    assert!(alter(Scope::Cluster, ConfigOp::Delete).await.is_err());
+    assert!(alter(Scope::Node(1), set("3")).await.is_err());
+    let broker = &bench.broker;
+    let off = [("eligible.leader.replicas.version".to_owned(), 0)];
+    broker.set_features(&off).await.unwrap();
+    alter(Scope::Cluster, ConfigOp::Delete).await.unwrap();
+    assert_eq!(of_topic(&bench), ("1".to_owned(), ConfigSource::Default));
+}

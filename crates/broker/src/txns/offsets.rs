@@ -1,6 +1,6 @@
 //! Offsets that are committed with a transaction (TxnOffsetCommit): kept in the log from the request on, committed with its end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_coord::groups::Committer;
 use headwater_coord::txns::{Command, Effect, Producer, TxnError};
@@ -147,6 +147,19 @@ impl Broker {
         }
         let durable = self.txns.write(&mut state, entries)?;
         Ok((checked, Some(durable)))
+    }
+
+    /// When open transactions sent offsets of a group, by partition: the latest, in ms.
+    pub(crate) fn pending_since(&self, group: &str) -> BTreeMap<Place, i64> {
+        let state = self.txns.lock();
+        let mut all = BTreeMap::new();
+        for ((of, place), offset) in state.pending.values().flatten() {
+            if of == group {
+                let sent_ms = all.entry(place.clone()).or_insert(offset.commit_ms);
+                *sent_ms = offset.commit_ms.max(*sent_ms);
+            }
+        }
+        all
     }
 
     /// Partitions of a group for which an open transaction will commit an offset: what is committed for them is not stable.

@@ -6,7 +6,7 @@ use headwater_wire::messages::alter_configs_request::AlterConfigsResource;
 use headwater_wire::messages::alter_configs_response::AlterConfigsResourceResponse;
 use headwater_wire::messages::{AlterConfigsRequestData, AlterConfigsResponseData};
 
-use crate::apis::config_resources::{alter_each, check_names, null_value};
+use crate::apis::config_resources::{alter_each, check_names, null_value, target};
 use crate::call::{Call, Handle, plain};
 use crate::codes::{Refusal, code_of, message_of};
 
@@ -18,8 +18,9 @@ impl Handle for AlterConfigsRequestData {
         let named = |resource: &AlterConfigsResource| {
             (resource.resource_type, resource.resource_name.clone())
         };
+        let target = |kind, name: &str| target(&call, kind, name);
         let alter = |resource, target| alter(&call, resource, target, validate_only);
-        let outcomes = alter_each(&call, self.resources, named, alter).await;
+        let outcomes = alter_each(&call, self.resources, named, target, alter).await;
         let respond = |((resource_type, resource_name), outcome)| AlterConfigsResourceResponse {
             error_code: code_of(&outcome),
             error_message: message_of(&outcome),

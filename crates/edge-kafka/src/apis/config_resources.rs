@@ -56,6 +56,17 @@ pub(crate) fn target(call: &Call, resource_type: i8, name: &str) -> Result<Confi
     Ok(ConfigTarget::Scope(scope))
 }
 
+/// Whether the loggers of this node are meant.
+///
+/// # Errors
+/// Those of another node are, or of none.
+pub(crate) fn check_loggers(call: &Call, name: &str) -> Result<(), Refusal> {
+    match name.is_empty() {
+        true => Err(Refusal::request("Broker id must not be empty")),
+        false => node_of(call, name).map(|_| ()),
+    }
+}
+
 fn node_of(call: &Call, name: &str) -> Result<i32, Refusal> {
     let node = name
         .parse::<i32>()
@@ -70,11 +81,12 @@ fn node_of(call: &Call, name: &str) -> Result<i32, Refusal> {
 }
 
 /// Changes each resource with `alter`, unless it is named twice or the client may not. Outcomes in the order of the resources.
-pub(crate) async fn alter_each<R, F: Future<Output = Result<(), Refusal>>>(
+pub(crate) async fn alter_each<R, T, F: Future<Output = Result<(), Refusal>>>(
     call: &Call,
     resources: Vec<R>,
     named: impl Fn(&R) -> (i8, KafkaString),
-    alter: impl Fn(R, ConfigTarget) -> F,
+    target: impl Fn(i8, &str) -> Result<T, Refusal>,
+    alter: impl Fn(R, T) -> F,
 ) -> Vec<((i8, KafkaString), Result<(), Refusal>)> {
     let mut times: BTreeMap<(i8, String), usize> = BTreeMap::new();
     for resource in &resources {
@@ -88,7 +100,7 @@ pub(crate) async fn alter_each<R, F: Future<Output = Result<(), Refusal>>>(
         let target = match twice {
             true => Err(Refusal::request("Each resource must appear at most once.")),
             false => permit(call, Operation::AlterConfigs, kind, name.as_str())
-                .and_then(|()| target(call, kind, name.as_str())),
+                .and_then(|()| target(kind, name.as_str())),
         };
         let outcome = match target {
             Ok(target) => alter(resource, target).await,

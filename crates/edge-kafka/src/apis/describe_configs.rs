@@ -18,6 +18,7 @@ use crate::apis::shared::{
 use crate::authorize::Operation;
 use crate::call::{Call, Handle, text};
 use crate::codes::{Refusal, code_of, message_of};
+use crate::loggers;
 use crate::started::started_with;
 
 impl Handle for DescribeConfigsRequestData {
@@ -74,8 +75,7 @@ fn entries(call: &Call, resource: &DescribeConfigsResource) -> Result<Vec<Config
         RESOURCE_LOGGER => {
             not_empty("Broker id")?;
             check_node(call, name, ", expected {} but received ")?;
-            // Levels are set when the node starts.
-            Ok(Vec::new())
+            Ok(loggers::entries())
         }
         RESOURCE_GROUP => {
             not_empty("Group name")?;
@@ -112,9 +112,12 @@ const fn kind_code(kind: Option<ConfigKind>) -> i8 {
         Some(ConfigKind::Boolean) => 1,
         Some(ConfigKind::Choice(_) | ConfigKind::Text) => 2,
         Some(ConfigKind::Int { .. }) => 3,
+        Some(ConfigKind::Short) => 4,
         Some(ConfigKind::Long { .. }) => 5,
         Some(ConfigKind::Double { .. }) => 6,
         Some(ConfigKind::List(_)) => 7,
+        Some(ConfigKind::Class) => 8,
+        Some(ConfigKind::Password) => 9,
     }
 }
 
@@ -126,6 +129,7 @@ pub(crate) const fn source_code(source: ConfigSource) -> i8 {
         ConfigSource::Cluster => 3,
         ConfigSource::Static => 4,
         ConfigSource::Default => 5,
+        ConfigSource::Logger => 6,
         ConfigSource::ClientMetrics => 7,
         ConfigSource::Group => 8,
     }

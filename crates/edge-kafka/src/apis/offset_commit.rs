@@ -1,16 +1,16 @@
-//! OffsetCommit, v2-10.
+//! OffsetCommit, v2-9.
 //!
-//! v2-4 bear a retention time, deprecated and honoured as by Kafka; v5 drops it; v6 adds leader epochs; v7 static members; v8 is flexible; v9 the consumer protocol's errors;
-//! v10 names topics by id (KIP-848).
+//! v2-4 bear a retention time, deprecated and honoured as by Kafka; v5 drops it; v6 adds leader epochs; v7 static members; v8 is flexible; v9 the consumer protocol's errors
+//! (KIP-848). v10, which names topics by id, is not told by Kafka 4.1 either.
 
-use headwater_broker::{CommitItem, CommitMode, TopicRef};
+use headwater_broker::{CommitItem, CommitMode};
 use headwater_coord::groups::Committer;
 use headwater_wire::messages::offset_commit_request::OffsetCommitRequestTopic;
 use headwater_wire::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
 use headwater_wire::messages::{OffsetCommitRequestData, OffsetCommitResponseData};
-use headwater_wire::{ErrorCode, Versions, ids};
+use headwater_wire::{ErrorCode, Versions};
 
 use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, plain, plain_option};
@@ -20,11 +20,9 @@ use crate::codes::{Code, coordinator_code_of};
 const NO_RETENTION_FROM: i16 = 5;
 /// First version whose clients know of member epochs.
 const EPOCHS_FROM: i16 = 9;
-/// First version that names topics by id.
-const TOPIC_ID_FROM: i16 = 10;
 
 impl Handle for OffsetCommitRequestData {
-    const VERSIONS: Versions = Versions::new(2, 10);
+    const VERSIONS: Versions = Versions::new(2, 9);
 
     async fn answer(self, call: Call) -> OffsetCommitResponseData {
         let by = Committer {
@@ -88,14 +86,7 @@ impl Handle for OffsetCommitRequestData {
 }
 
 fn name_of(call: &Call, topic: &OffsetCommitRequestTopic) -> Result<String, ErrorCode> {
-    let name = match call.version < TOPIC_ID_FROM {
-        true => plain(&topic.name),
-        false => {
-            let id = TopicRef::Id(ids::topic_id(topic.topic_id));
-            let found = call.broker().find_topic(&id);
-            found.map_err(|error| error.error())?.name.clone()
-        }
-    };
+    let name = plain(&topic.name);
     call.check(Operation::Read, Resource::Topic(&name))?;
     Ok(name)
 }

@@ -1,11 +1,11 @@
-//! OffsetFetch, v1-10.
+//! OffsetFetch, v1-9.
 //!
 //! v2 takes null for all topics and adds a top-level error; v5 leader epochs; v6 is flexible; v7 stable offsets only (KIP-447:
-//! none for which a transaction is open); v8 asks for several groups (KIP-709); v9 members of the consumer protocol; v10 names topics by id.
+//! none for which a transaction is open); v8 asks for several groups (KIP-709); v9 members of the consumer protocol.
 
 use std::collections::BTreeSet;
 
-use headwater_broker::{BrokerError, CommittedOffset, GroupOffsets, OffsetReader, TopicRef};
+use headwater_broker::{BrokerError, CommittedOffset, GroupOffsets, OffsetReader};
 use headwater_wire::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
@@ -14,7 +14,7 @@ use headwater_wire::messages::offset_fetch_response::{
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
 use headwater_wire::messages::{OffsetFetchRequestData, OffsetFetchResponseData};
-use headwater_wire::{ErrorCode, Versions, ids};
+use headwater_wire::{ErrorCode, Versions};
 
 use crate::authorize::{Operation, Resource};
 use crate::call::{Call, Handle, plain, plain_option, text};
@@ -26,11 +26,9 @@ const GROUP_ERROR_FROM: i16 = 2;
 const MEMBERS_FROM: i16 = 9;
 /// First version with several groups.
 const BATCHED_FROM: i16 = 8;
-/// First version that names topics by id.
-const TOPIC_ID_FROM: i16 = 10;
 
 impl Handle for OffsetFetchRequestData {
-    const VERSIONS: Versions = Versions::new(1, 10);
+    const VERSIONS: Versions = Versions::new(1, 9);
 
     async fn answer(self, call: Call) -> OffsetFetchResponseData {
         if call.version >= BATCHED_FROM {
@@ -174,22 +172,12 @@ fn asked(
 ) -> OffsetFetchResponseTopics {
     let OffsetFetchRequestTopics {
         name,
-        topic_id,
         partition_indexes,
         ..
     } = topic;
-    let found = match call.version >= TOPIC_ID_FROM {
-        true => call
-            .broker()
-            .find_topic(&TopicRef::Id(ids::topic_id(topic_id)))
-            .map(|topic| topic.name.clone())
-            .map_err(|_| ErrorCode::UnknownTopicId),
-        false => Ok(plain(&name)),
-    };
-    let found = found.and_then(|name| {
-        call.check(Operation::Describe, Resource::Topic(&name))
-            .map(|()| name)
-    });
+    let found = call
+        .check(Operation::Describe, Resource::Topic(name.as_str()))
+        .map(|()| plain(&name));
     let partition = |index| match &found {
         Ok(name) => {
             let place = (name.clone(), index);
@@ -206,7 +194,6 @@ fn asked(
     let partitions = partition_indexes.into_iter().map(partition).collect();
     OffsetFetchResponseTopics {
         name,
-        topic_id,
         partitions,
         ..Default::default()
     }
@@ -224,16 +211,13 @@ fn all(
             true => not_stable(index),
             false => respond(index, Some(&committed)),
         };
-        let Some(topic) = catalog.topic(&name) else {
-            continue;
-        };
-        if !call.may(Operation::Describe, Resource::Topic(&name)) {
+        if catalog.topic(&name).is_none() || !call.may(Operation::Describe, Resource::Topic(&name))
+        {
             continue;
         }
         if topics.last().is_none_or(|last| last.name.as_str() != name) {
             topics.push(OffsetFetchResponseTopics {
                 name: text(name),
-                topic_id: ids::uuid(topic.id),
                 ..Default::default()
             });
         }

@@ -97,3 +97,31 @@ async fn who_is_not_in_the_transaction_or_not_in_the_group_commits_nothing() {
         Ok(vec![Err(BrokerError::UnknownTopicOrPartition)])
     );
 }
+
+#[tokio::test]
+async fn of_a_plain_commit_and_a_transactions_the_later_counts_whatever_the_clock_says() {
+    let plain = async |stage: &Stage, offset: i64| {
+        let request = request(Producer { id: 0, epoch: 0 }, offset, true);
+        let (by, mode) = (request.committer, CommitMode::default());
+        let taken = stage.broker.commit_offsets("g", &by, mode, request.items);
+        assert_eq!(taken.await, Ok(vec![Ok(())]));
+    };
+    for back_ms in [0, 50_000] {
+        let stage = Stage::in_memory(1);
+        stage.topic("t", 1).await;
+        let me = stage.init("x").await;
+        // The plain one was sent last.
+        commit(&stage, me, 5, true).await;
+        stage.clock.advance(-back_ms);
+        plain(&stage, 7).await;
+        let me = stage.end("x", me, true, true).await.unwrap();
+        assert_eq!(committed(&stage).await, Some(7), "back {back_ms}");
+        // That of the transaction was sent last.
+        plain(&stage, 8).await;
+        stage.clock.advance(-back_ms);
+        commit(&stage, me, 9, true).await;
+        stage.end("x", me, true, true).await.unwrap();
+        assert_eq!(committed(&stage).await, Some(9), "back {back_ms}");
+        assert_eq!(committed(&stage.restart()).await, Some(9));
+    }
+}
