@@ -20,6 +20,7 @@ use crate::error::EngineError;
 use crate::pipeline::output::SharedTopics;
 use crate::pipeline::plan::{OutputKind, OutputPlan, PipelinePlan};
 use crate::pipeline::shared::{NodeMemory, Shared};
+use crate::pipeline::sharing::Sharings;
 use crate::pipeline::snapshot::SnapshotDir;
 use crate::pipeline::start::{Running, Surroundings, start};
 use crate::sinks::runner::{SinkTask, SinkView};
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub running: Mutex<BTreeMap<String, RunningPipeline>>,
     pub memory: Arc<NodeMemory>,
     pub topics: SharedTopics,
+    pub sharings: Arc<Sharings>,
     pub adhoc: AdHoc,
     /// Held while the catalog changes.
     pub changing: tokio::sync::Mutex<()>,
@@ -106,6 +108,7 @@ impl Engine {
             running: Mutex::new(BTreeMap::new()),
             memory: Arc::new(memory),
             topics,
+            sharings: Arc::default(),
             adhoc,
             changing: tokio::sync::Mutex::new(()),
             catalog,
@@ -309,6 +312,7 @@ impl Engine {
             config: inner.config.clone(),
             memory: Arc::clone(&inner.memory),
             topics: inner.topics.clone(),
+            sharings: Arc::clone(&inner.sharings),
             steps: steps.partition(0),
             clock: session.clock().clone(),
             paused: inner.objects.read().paused.contains(&plan.name),

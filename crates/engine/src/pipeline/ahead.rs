@@ -9,14 +9,17 @@ use headwater_base::{Offset, PartitionId};
 use headwater_connect::StepLog;
 use parking_lot::Mutex;
 
-use super::core::Core;
+use super::core::{Core, StepFailure};
 use super::decoders::Decoders;
-use super::input::{self, Taken};
+use super::flows;
+use super::input::{self, Slot, Taken};
 use super::record::Range;
+use super::recover::failure;
+use super::run::Runner;
 use crate::config::StepBounds;
 
 /// From so many bytes on decoding is worth a second thread.
-pub const PARALLEL_BYTES_MIN: usize = 128 * 1024;
+const PARALLEL_BYTES_MIN: usize = 128 * 1024;
 
 /// A partition that has more, and where.
 struct Rest {
@@ -82,18 +85,18 @@ impl Ahead {
     }
 
     fn one(&self, rest: &Rest) -> Read {
-        let mut taken = Taken::new(Range {
+        let range = Range {
             input: rest.input,
             partition: rest.partition,
             from: rest.next,
             next: rest.next,
-        });
+        };
         let (bytes, rows) = (self.share_bytes, self.share_rows);
-        let end = input::extend(self.log.as_ref(), rest.id, &mut taken, bytes, rows)?;
         if let Some(decoders) = &rest.decoders {
-            let decoded = decoders.decode(&taken).map_err(std::io::Error::other)?;
-            taken.decoded = Some(decoded);
+            return decoders.read(self.log.as_ref(), (range, rest.id), bytes, rows);
         }
+        let mut taken = Taken::new(range);
+        let end = input::extend(self.log.as_ref(), rest.id, &mut taken, bytes, rows)?;
         Ok((taken, end))
     }
 
@@ -120,11 +123,78 @@ impl Ahead {
     }
 }
 
+impl Runner {
+    /// Runs a step while the next one's input is read and decoded, if there is known to be more.
+    pub(super) fn step_and_read_ahead(
+        &mut self,
+        now_ms: i64,
+        idle: Vec<(u32, i32)>,
+        ended: bool,
+        taken: Vec<Taken>,
+    ) -> Result<(), StepFailure> {
+        let several = flows::cores() > 1;
+        let ahead = several
+            .then(|| Ahead::after(&taken, &self.core, &self.log, &self.config.steps))
+            .flatten();
+        let Some(ahead) = ahead else {
+            return self.step(now_ms, idle, ended, taken);
+        };
+        std::thread::scope(|scope| {
+            let name = format!("ahead-{}", self.core.plan.name);
+            let thread = std::thread::Builder::new().name(name);
+            // Without a thread this one reads after the step.
+            let _ = thread.spawn_scoped(scope, || ahead.work());
+            self.step(now_ms, idle, ended, taken)?;
+            ahead.work();
+            Ok(())
+        })?;
+        self.ahead = Some(ahead.finish(&mut self.core).map_err(failure)?);
+        Ok(())
+    }
+
+    pub(super) fn take(&mut self) -> Result<Vec<Taken>, StepFailure> {
+        // Partitions that were not read ahead have their turn, too.
+        let mut taken = self.ahead.take().unwrap_or_default();
+        let known: Vec<(u32, i32)> = taken
+            .iter()
+            .map(|one| (one.range.input, one.range.partition))
+            .collect();
+        let core = &mut self.core;
+        let decoders: Vec<_> = core.inputs.iter().map(|i| i.decoder.decoders()).collect();
+        let count: usize = core.inputs.iter().map(|i| i.partitions.len()).sum();
+        let slots = core
+            .inputs
+            .iter_mut()
+            .enumerate()
+            .flat_map(|(index, input)| {
+                let input_index = u32::try_from(index).unwrap_or(u32::MAX);
+                input.partitions.iter_mut().map(move |partition| Slot {
+                    input: input_index,
+                    partition,
+                })
+            });
+        let slots = slots.filter(|slot| !known.contains(&(slot.input, slot.partition.index)));
+        let more = input::gather(
+            self.log.as_ref(),
+            slots,
+            count,
+            &self.config.steps,
+            &decoders,
+        );
+        let mut more = more.map_err(failure)?;
+        decode(&self.core, &mut more, flows::cores()).map_err(StepFailure)?;
+        taken.extend(more);
+        taken.sort_by_key(|one| (one.range.input, one.range.partition));
+        Ok(taken)
+    }
+}
+
 /// Decodes what was taken, on several threads if it is much.
-pub fn decode(core: &Core, taken: &mut [Taken], threads: usize) -> Result<(), String> {
+fn decode(core: &Core, taken: &mut [Taken], threads: usize) -> Result<(), String> {
     let bytes: usize = taken.iter().map(Taken::bytes).sum();
     let jobs: Vec<(&mut Taken, Arc<Decoders>)> = taken
         .iter_mut()
+        .filter(|one| one.decoded.is_none())
         .filter_map(|one| {
             let decoders = core
                 .inputs

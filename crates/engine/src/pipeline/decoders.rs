@@ -1,16 +1,20 @@
 //! The decoders of one source: as many as work at a time. What they give depends on the records alone, not on the step, so that
 //! records can be decoded before their step begins and by whoever has time.
 
-use headwater_formats::{Decoder, Format};
-use parking_lot::Mutex;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use headwater_base::{Offset, PartitionId};
+use headwater_connect::StepLog;
+use headwater_formats::{Decoder, Format};
+use parking_lot::Mutex;
 
 use super::dead::DeadRecord;
 use super::decode::each_record;
-use super::input::Taken;
+use super::input::{self, Taken};
+use super::record::Range;
+use super::sharing::{Member, Sharing};
 
 /// See the module's description.
 pub struct Decoders {
@@ -19,6 +23,8 @@ pub struct Decoders {
     schema: SchemaRef,
     read: SchemaRef,
     idle: Mutex<Vec<Box<dyn Decoder>>>,
+    /// Of those who read the source, too.
+    member: Option<Member>,
 }
 
 /// Records of one partition as rows of the declared columns.
@@ -30,6 +36,19 @@ pub struct Decoded {
     pub dead: Vec<DeadRecord>,
 }
 
+impl Decoded {
+    /// The rows from an offset on.
+    pub fn from(&self, offset: Offset) -> Self {
+        let first = self.offsets.partition_point(|known| *known < offset);
+        let later = |dead: &&DeadRecord| dead.offset >= offset;
+        Self {
+            rows: self.rows.slice(first, self.rows.num_rows() - first),
+            offsets: Arc::from(&self.offsets[first..]),
+            dead: self.dead.iter().filter(later).cloned().collect(),
+        }
+    }
+}
+
 impl Decoders {
     pub fn new(format: &'static dyn Format, schema: SchemaRef, read: SchemaRef) -> Self {
         Self {
@@ -37,7 +56,52 @@ impl Decoders {
             schema,
             read,
             idle: Mutex::default(),
+            member: None,
         }
+    }
+
+    /// The same, sharing what it decodes with all others that joined.
+    pub fn sharing(self, sharing: &Arc<Sharing>) -> Self {
+        let make = |read| Self::new(self.format, Arc::clone(&self.schema), read);
+        let member = Member::join(sharing, &self.schema, &self.read, make);
+        Self {
+            member: Some(member),
+            ..self
+        }
+    }
+
+    /// Whether another pipeline reads the source, too.
+    pub fn is_shared(&self) -> bool {
+        self.member.as_ref().is_some_and(Member::has_others)
+    }
+
+    /// Reads a partition from where the range begins and decodes that, unless another pipeline has; answers the partition's end.
+    pub fn read(
+        &self,
+        log: &dyn StepLog,
+        (range, id): (Range, PartitionId),
+        bytes_max: usize,
+        rows_max: usize,
+    ) -> std::io::Result<(Taken, Offset)> {
+        let read = || {
+            let mut taken = Taken::new(range);
+            let end = input::extend(log, id, &mut taken, bytes_max, rows_max)?;
+            Ok((taken, end))
+        };
+        let shared = match &self.member {
+            Some(member) if member.has_others() => {
+                member.take(range.partition, range.from, read)?
+            }
+            _ => None,
+        };
+        if let Some((mut taken, end)) = shared {
+            // Another pipeline may know the source by another number.
+            taken.range.input = range.input;
+            return Ok((taken, end));
+        }
+        let (mut taken, end) = read()?;
+        taken.decoded = Some(self.decode(&taken).map_err(std::io::Error::other)?);
+        Ok((taken, end))
     }
 
     /// Whether there can be decoders for these columns.

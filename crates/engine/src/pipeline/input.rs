@@ -2,11 +2,13 @@
 //!
 //! Knows batches and offsets, not what is in the records.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
 use headwater_connect::{StepLog, TopicInfo, Visibility};
 
-use super::decoders::Decoded;
+use super::decoders::{Decoded, Decoders};
 use super::record::{Position, Range};
 use super::watermark;
 use crate::config::StepBounds;
@@ -66,6 +68,16 @@ impl Taken {
         }
     }
 
+    /// The same from an offset within the range on.
+    pub fn from(&self, from: Offset) -> Self {
+        let range = Range { from, ..self.range };
+        Self {
+            range,
+            batches: self.batches.clone(),
+            decoded: self.decoded.as_ref().map(|decoded| decoded.from(from)),
+        }
+    }
+
     pub fn bytes(&self) -> usize {
         self.batches.iter().map(Bytes::len).sum()
     }
@@ -83,6 +95,7 @@ pub fn gather<'a>(
     slots: impl Iterator<Item = Slot<'a>>,
     count: usize,
     bounds: &StepBounds,
+    decoders: &[Option<Arc<Decoders>>],
 ) -> std::io::Result<Vec<Taken>> {
     let (mut bytes_left, mut rows_left) = (bounds.bytes_max, bounds.rows_max);
     let share_bytes = (bounds.bytes_max / count.max(1)).max(1);
@@ -98,12 +111,20 @@ pub fn gather<'a>(
             next: from,
         };
         let mut one = Taken::new(range);
-        slot.partition.end = extend(log, slot.partition.id, &mut one, share_bytes, share_rows)?;
+        let id = slot.partition.id;
+        let own = decoders.get(slot.input as usize).and_then(Option::as_ref);
+        match own.filter(|decoders| decoders.is_shared()) {
+            None => slot.partition.end = extend(log, id, &mut one, share_bytes, share_rows)?,
+            Some(decoders) => {
+                (one, slot.partition.end) =
+                    decoders.read(log, (range, id), share_bytes, share_rows)?;
+            }
+        }
         if one.range.next > from {
             bytes_left = bytes_left.saturating_sub(unfolded(&one.batches));
             rows_left =
                 rows_left.saturating_sub(usize::try_from(one.range.next - from).unwrap_or(0));
-            if one.range.next < slot.partition.end {
+            if one.range.next < slot.partition.end && one.decoded.is_none() {
                 more.push((taken.len(), slot.partition.id));
             }
             taken.push(one);

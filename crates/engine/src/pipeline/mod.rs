@@ -1,4 +1,4 @@
-//! One pipeline: what it is (`plan`), what arrives (`input`, `ahead`, `decoders`, `decode`, `watermark`, `table`), its state and step (`core`, `flows`,
+//! One pipeline: what it is (`plan`), what arrives (`input`, `ahead`, `sharing`, `decoders`, `decode`, `watermark`, `table`), its state and step (`core`, `flows`,
 //! `conditions`), what leaves (`output`, `dead`, `net`, `appends`), its two threads (`run` with `seed`, `hold` and `housekeeping`, `publish`), and how it comes back (`record`,
 //! `snapshot`, `persist`, `recover`, `start`).
 
@@ -24,6 +24,7 @@ pub mod recover;
 pub mod run;
 pub mod seed;
 pub mod shared;
+pub mod sharing;
 pub mod snapshot;
 pub mod start;
 pub mod table;

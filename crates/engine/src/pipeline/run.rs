@@ -10,12 +10,10 @@ use headwater_base::{Offset, PartitionId};
 use headwater_connect::step_log::DurableStep;
 use headwater_connect::{CommitError, Step, StepLog, Visibility};
 
-use super::ahead::{self, Ahead};
 use super::appends::Appends;
 use super::core::{Core, StepFailure, StepOutput};
-use super::flows;
 use super::hold::Anchor;
-use super::input::{self, Partition, Slot, Taken};
+use super::input::{self, Partition, Taken};
 use super::output::{self, SharedTopics, StepStamp};
 use super::persist;
 use super::publish::{Publish, Published};
@@ -152,63 +150,6 @@ impl Runner {
         paused
     }
 
-    /// Runs a step while the next one's input is read and decoded, if there is known to be more.
-    fn step_and_read_ahead(
-        &mut self,
-        now_ms: i64,
-        idle: Vec<(u32, i32)>,
-        ended: bool,
-        taken: Vec<Taken>,
-    ) -> Result<(), StepFailure> {
-        let several = flows::cores() > 1;
-        let ahead = several
-            .then(|| Ahead::after(&taken, &self.core, &self.log, &self.config.steps))
-            .flatten();
-        let Some(ahead) = ahead else {
-            return self.step(now_ms, idle, ended, taken);
-        };
-        std::thread::scope(|scope| {
-            let name = format!("ahead-{}", self.core.plan.name);
-            let thread = std::thread::Builder::new().name(name);
-            // Without a thread this one reads after the step.
-            let _ = thread.spawn_scoped(scope, || ahead.work());
-            self.step(now_ms, idle, ended, taken)?;
-            ahead.work();
-            Ok(())
-        })?;
-        self.ahead = Some(ahead.finish(&mut self.core).map_err(failure)?);
-        Ok(())
-    }
-
-    fn take(&mut self) -> Result<Vec<Taken>, StepFailure> {
-        // Partitions that were not read ahead have their turn, too.
-        let mut taken = self.ahead.take().unwrap_or_default();
-        let known: Vec<(u32, i32)> = taken
-            .iter()
-            .map(|one| (one.range.input, one.range.partition))
-            .collect();
-        let core = &mut self.core;
-        let count: usize = core.inputs.iter().map(|i| i.partitions.len()).sum();
-        let slots = core
-            .inputs
-            .iter_mut()
-            .enumerate()
-            .flat_map(|(index, input)| {
-                let input_index = u32::try_from(index).unwrap_or(u32::MAX);
-                input.partitions.iter_mut().map(move |partition| Slot {
-                    input: input_index,
-                    partition,
-                })
-            });
-        let slots = slots.filter(|slot| !known.contains(&(slot.input, slot.partition.index)));
-        let mut more =
-            input::gather(self.log.as_ref(), slots, count, &self.config.steps).map_err(failure)?;
-        ahead::decode(&self.core, &mut more, flows::cores()).map_err(StepFailure)?;
-        taken.extend(more);
-        taken.sort_by_key(|one| (one.range.input, one.range.partition));
-        Ok(taken)
-    }
-
     /// Partitions that have been read to their end for so long that they no longer hold the watermark back.
     fn idle(&mut self, now_ms: i64) -> Vec<(u32, i32)> {
         let mut idle = Vec::new();
@@ -264,7 +205,7 @@ impl Runner {
         reached(core, end_at)
     }
 
-    fn step(
+    pub(super) fn step(
         &mut self,
         now_ms: i64,
         idle: Vec<(u32, i32)>,

@@ -26,6 +26,7 @@ use super::recover::{self, failure};
 use super::run::{Bookkeeping, Runner, ends};
 use super::seed::Seeds;
 use super::shared::{NodeMemory, Shared};
+use super::sharing::Sharings;
 use super::snapshot::{SnapshotDir, SnapshotId};
 use super::table::TableState;
 use super::{persist, publish, watermark};
@@ -47,6 +48,7 @@ pub struct Surroundings {
     pub config: EngineConfig,
     pub memory: Arc<NodeMemory>,
     pub topics: SharedTopics,
+    pub sharings: Arc<Sharings>,
     /// Partition of the pipeline's step records.
     pub steps: PartitionId,
     /// The clock that the planned expressions read.
@@ -397,7 +399,7 @@ fn fresh_core(plan: &Arc<PipelinePlan>, around: &Surroundings) -> Result<Core, S
         .inputs
         .iter()
         .enumerate()
-        .map(|(index, input)| fresh_input(index, input, around.log.as_ref()));
+        .map(|(index, input)| fresh_input(index, input, around));
     let flows = plan.flows.iter().map(fresh_flow);
     Ok(Core {
         plan: Arc::clone(plan),
@@ -417,7 +419,7 @@ fn fresh_core(plan: &Arc<PipelinePlan>, around: &Surroundings) -> Result<Core, S
 fn fresh_input(
     index: usize,
     plan: &InputPlan,
-    log: &dyn StepLog,
+    around: &Surroundings,
 ) -> Result<InputState, StepFailure> {
     let number = u32::try_from(index).map_err(failure)?;
     let computed = Dataflow::new(&plan.computed).map_err(failure)?;
@@ -428,6 +430,9 @@ fn fresh_input(
             let columns = physical_schema_of(&def.columns);
             let decoders = Decoders::new(format, columns, Arc::clone(&plan.read));
             decoders.check().map_err(StepFailure)?;
+            // All that decides how a record is decoded is in its source's definition.
+            let sharing = around.sharings.of(format!("{} {def:?}", plan.topic.id));
+            let decoders = decoders.sharing(&sharing);
             InputDecoder::source(
                 number,
                 Arc::new(decoders),
@@ -451,7 +456,7 @@ fn fresh_input(
         }
     };
     let partitions = (0..plan.topic.partitions).map(|index| {
-        let (start, end) = log.extent(plan.topic.partition(index));
+        let (start, end) = around.log.extent(plan.topic.partition(index));
         Partition::new(
             &plan.topic,
             index,
