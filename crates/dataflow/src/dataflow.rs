@@ -31,6 +31,8 @@ pub struct Dataflow {
     results: Vec<Delta>,
     /// Whether a row may become many on its way.
     unnests: bool,
+    /// Reads a clock in nanoseconds, for the figures only.
+    ticks: fn() -> u64,
 }
 
 struct Running {
@@ -43,6 +45,7 @@ struct Running {
     users: Vec<(usize, usize)>,
     rows_in: u64,
     rows_out: u64,
+    busy_ns: u64,
 }
 
 /// Live figures of one node, since the dataflow was built.
@@ -57,6 +60,8 @@ pub struct NodeStatus {
     pub state_bytes: usize,
     /// Groups of an aggregate, distinct rows of a join.
     pub state_rows: usize,
+    /// Time spent in it, if there is a clock ([`Dataflow::timed`]).
+    pub busy_ns: u64,
 }
 
 impl Dataflow {
@@ -73,6 +78,7 @@ impl Dataflow {
             leaves: HashMap::new(),
             results: Vec::new(),
             unnests: graph.nodes.iter().any(|node| matches!(node.op, Op::Unnest)),
+            ticks: || 0,
         };
         for (at, node) in graph.nodes.iter().enumerate() {
             let known = |id: &NodeId| places.get(id).copied().filter(|input| *input < at);
@@ -95,9 +101,15 @@ impl Dataflow {
                 users: Vec::new(),
                 rows_in: 0,
                 rows_out: 0,
+                busy_ns: 0,
             });
         }
         Ok(dataflow)
+    }
+
+    /// The same with a clock (nanoseconds since any moment) that says how long each operator works. Results do not depend on it.
+    pub fn timed(self, ticks: fn() -> u64) -> Self {
+        Self { ticks, ..self }
     }
 
     /// One whole step: all its rows, in order, and its end. Relations that the graph does not read are passed over.
@@ -150,7 +162,9 @@ impl Dataflow {
     pub fn finish(&mut self, ctx: &mut StepContext) -> Result<Vec<Delta>, OperatorError> {
         for at in 0..self.nodes.len() {
             if let Some(operator) = &mut self.nodes[at].operator {
+                let began = (self.ticks)();
                 let deltas = operator.finish(ctx)?;
+                self.nodes[at].busy_ns += (self.ticks)().saturating_sub(began);
                 self.spread(at, deltas, ctx)?;
             }
         }
@@ -171,7 +185,9 @@ impl Dataflow {
                 let (to, input) = self.nodes[from].users[user];
                 self.nodes[to].rows_in += rows;
                 if let Some(operator) = &mut self.nodes[to].operator {
+                    let began = (self.ticks)();
                     let next = operator.push(input, delta.clone(), ctx)?;
+                    self.nodes[to].busy_ns += (self.ticks)().saturating_sub(began);
                     self.spread(to, next, ctx)?;
                 }
             }
@@ -207,6 +223,7 @@ impl Dataflow {
             kind: node.kind,
             rows_in: node.rows_in,
             rows_out: node.rows_out,
+            busy_ns: node.busy_ns,
             state_bytes: node.operator.as_ref().map_or(0, |o| o.state_bytes()),
             state_rows: node.operator.as_ref().map_or(0, |o| o.state_rows()),
         };

@@ -6,6 +6,7 @@
 
 pub mod alerts;
 mod alter;
+mod analyze;
 mod builtin;
 pub mod catalog;
 pub mod cell;

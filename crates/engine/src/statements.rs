@@ -328,6 +328,10 @@ impl Engine {
         let objects = self.inner.objects.read();
         let planner = Planner::new(&*objects);
         let planned = match target {
+            ExplainTarget::Running(name) => {
+                found(&objects, &name.text)?;
+                return self.analyze(&name.text);
+            }
             ExplainTarget::Query(query) => {
                 planner.plan_query(query, headwater_sql::model::Emit::Changes)?
             }
@@ -371,7 +375,7 @@ pub(crate) fn message(text: String) -> StatementResult {
     }
 }
 
-fn table(columns: &[&str], rows: Vec<Vec<Value>>) -> StatementResult {
+pub(crate) fn table(columns: &[&str], rows: Vec<Vec<Value>>) -> StatementResult {
     let columns = columns
         .iter()
         .map(|name| ((*name).to_owned(), "TEXT".to_owned()))

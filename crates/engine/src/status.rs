@@ -106,6 +106,8 @@ pub struct OperatorStatus {
     pub rows_per_s: f64,
     pub state_bytes: u64,
     pub state_rows: u64,
+    /// Time spent in it since it was started.
+    pub busy_us: u64,
     pub watermark_us: Option<i64>,
 }
 

@@ -125,6 +125,8 @@ pub struct Query {
 pub enum ExplainTarget {
     Query(Query),
     Relation(Name),
+    /// `ANALYZE`: with the live figures of a view that runs.
+    Running(Name),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,9 +12,14 @@ use crate::types::to_sql;
 
 /// The operator tree: the result first, inputs indented under it; each line with what the planner knows of the rows.
 pub fn graph(graph: &Graph) -> String {
+    with_figures(graph, &|_| String::new())
+}
+
+/// The same with what `figures` says of each node behind it.
+pub fn with_figures(graph: &Graph, figures: &dyn Fn(&Node) -> String) -> String {
     let mut text = String::new();
     if let Some(root) = graph.root() {
-        node(graph, root.id, 0, &mut text);
+        node(graph, root.id, 0, figures, &mut text);
     }
     text
 }
@@ -22,7 +27,13 @@ pub fn graph(graph: &Graph) -> String {
 /// Depth to which inputs are indented.
 const INDENT_MAX: usize = 60;
 
-fn node(graph: &Graph, id: NodeId, depth: usize, text: &mut String) {
+fn node(
+    graph: &Graph,
+    id: NodeId,
+    depth: usize,
+    figures: &dyn Fn(&Node) -> String,
+    text: &mut String,
+) {
     let Some(node_of) = graph.nodes.get(id) else {
         return;
     };
@@ -30,13 +41,14 @@ fn node(graph: &Graph, id: NodeId, depth: usize, text: &mut String) {
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "{indent}{} {}  [{}]",
+        "{indent}{} {}  [{}]{}",
         node_of.key,
         operation(node_of, graph),
-        facts(node_of, graph)
+        facts(node_of, graph),
+        figures(node_of)
     );
     for input in &node_of.inputs {
-        node(graph, *input, depth + 1, text);
+        node(graph, *input, depth + 1, figures, text);
     }
 }
 

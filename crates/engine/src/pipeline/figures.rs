@@ -1,5 +1,6 @@
 //! Figures for people: operators, rates, watermarks. Gathered now and then by the pipeline's own thread.
 
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use super::core::Core;
@@ -7,6 +8,12 @@ use super::run::Bookkeeping;
 use super::shared::Shared;
 use super::watermark;
 use crate::status::OperatorStatus;
+
+/// Nanoseconds since the first call.
+pub fn ticks() -> u64 {
+    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    u64::try_from(BEGAN.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
 
 pub fn refresh(core: &Core, shared: &Shared, book: &mut Bookkeeping) {
     let elapsed = book.looked_after.elapsed().as_secs_f64().max(0.001);
@@ -59,6 +66,7 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
                 .as_ref()
                 .map_or(0, |table| table.state_bytes() as u64),
             state_rows: input.table.as_ref().map_or(0, |table| table.rows() as u64),
+            busy_us: 0,
             watermark_us: shown(input.watermark),
         });
     }
@@ -67,10 +75,10 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
             if node.op.relation().is_some() {
                 continue;
             }
-            let id = operator_id(core, plan, node);
+            let id = operator_id(&core.plan, plan, node);
             let inputs = node.inputs.iter().map(|input| {
                 let node = plan.graph.nodes.iter().find(|node| node.id == *input);
-                node.map_or_else(String::new, |node| operator_id(core, plan, node))
+                node.map_or_else(String::new, |node| operator_id(&core.plan, plan, node))
             });
             all.push(OperatorStatus {
                 rows_per_s: rate(&id, status.rows_out),
@@ -89,6 +97,7 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
                 rows_out: status.rows_out,
                 state_bytes: status.state_bytes as u64,
                 state_rows: status.state_rows as u64,
+                busy_us: status.busy_ns / 1_000,
                 watermark_us: shown(flow.watermark),
             });
         }
@@ -102,7 +111,7 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
             inputs: plan
                 .graph
                 .root()
-                .map(|root| operator_id(core, plan, root))
+                .map(|root| operator_id(&core.plan, plan, root))
                 .into_iter()
                 .collect(),
             rows_in: flow.rows_out,
@@ -110,6 +119,7 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
             rows_per_s: rate(&plan.name, flow.rows_out),
             state_bytes: 0,
             state_rows: 0,
+            busy_us: 0,
             watermark_us: shown(flow.watermark),
         });
     }
@@ -132,6 +142,7 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
             rows_per_s: 0.0,
             state_bytes: 0,
             state_rows: 0,
+            busy_us: 0,
             watermark_us: None,
         });
     }
@@ -139,8 +150,8 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
 }
 
 /// A leaf is drawn as the relation that it reads.
-fn operator_id(
-    core: &Core,
+pub(crate) fn operator_id(
+    pipeline: &super::plan::PipelinePlan,
     plan: &super::plan::FlowPlan,
     node: &headwater_sql::graph::Node,
 ) -> String {
@@ -149,7 +160,7 @@ fn operator_id(
             let read = plan.reads.iter().find(|(read, _)| read == name);
             read.map_or_else(
                 || name.to_owned(),
-                |(_, relation)| core.plan.relation_name(*relation).to_owned(),
+                |(_, relation)| pipeline.relation_name(*relation).to_owned(),
             )
         }
         None => format!("{}/{}", plan.name, node.key),

@@ -29,7 +29,7 @@ use super::shared::{NodeMemory, Shared};
 use super::sharing::Sharings;
 use super::snapshot::{SnapshotDir, SnapshotId};
 use super::table::TableState;
-use super::{persist, publish, watermark};
+use super::{figures, persist, publish, watermark};
 use crate::alerts::state::{AlertEvent, AlertState};
 use crate::cell::{ViewCell, ViewInfo};
 use crate::codec;
@@ -478,6 +478,7 @@ fn fresh_input(
 
 fn fresh_flow(plan: &FlowPlan) -> Result<FlowState, StepFailure> {
     let dataflow = Dataflow::new(&plan.graph).map_err(failure)?;
+    let dataflow = dataflow.timed(figures::ticks);
     Ok(FlowState {
         dataflow,
         watermark: watermark::NONE,

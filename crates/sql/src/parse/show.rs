@@ -60,6 +60,13 @@ pub(super) fn drop(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
 
 /// After `EXPLAIN`.
 pub(super) fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
+    if cursor.at_word("analyze") && !cursor.is_last() {
+        cursor.word("analyze");
+        let _ = cursor.words(&["materialized", "view"])
+            || (cursor.at_word("view") && !cursor.is_last() && cursor.word("view"));
+        let name = cursor.name("the name of a materialized view or alert")?;
+        return Ok(StatementKind::Explain(ExplainTarget::Running(name)));
+    }
     let queries = ["select", "with", "values", "from"];
     if cursor.at_paren() || queries.iter().any(|word| cursor.at_word(word)) {
         return Ok(StatementKind::Explain(ExplainTarget::Query(
