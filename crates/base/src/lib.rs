@@ -5,8 +5,10 @@
 pub mod clock;
 pub mod ids;
 pub mod limits;
+pub mod spill;
 pub mod world;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use ids::{Offset, PartitionId, TopicId};
+pub use spill::{PartId, SpillStore};
 pub use world::{Random, Task, Tasks, Unfinished, Work, World};

@@ -11,14 +11,17 @@ use headwater_sql::graph::{Changelog, Graph, Node, NodeId, Op};
 use crate::aggregate::Aggregate;
 use crate::codec::persist::{expect_version, get_bytes, get_u32, invalid, put_bytes, put_u32};
 use crate::delta::Delta;
+use crate::divided::{Divided, Spilled};
 use crate::eval::broken;
 use crate::frames::{FrameReader, FrameWriter};
 use crate::join::Join;
 use crate::operator::{Operator, OperatorError, StepContext};
 use crate::over::{Over, top::Top};
+use crate::spill::{Division, PartId};
+use crate::stage::Stage;
 use crate::stateless::{filter::Filter, project::Project, union::Union, unnest::Unnest};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Rows that go through a graph at once in which each may become as many as a row has windows (1,000).
 const UNNEST_ROWS_MAX: usize = 1_024;
 
@@ -39,7 +42,7 @@ struct Running {
     key: String,
     kind: &'static str,
     /// None for relations.
-    operator: Option<Box<dyn Operator>>,
+    operator: Option<Stage>,
     columns: usize,
     /// Nodes that read this one, and as which of their inputs.
     users: Vec<(usize, usize)>,
@@ -62,11 +65,18 @@ pub struct NodeStatus {
     pub state_rows: usize,
     /// Time spent in it, if there is a clock ([`Dataflow::timed`]).
     pub busy_ns: u64,
+    /// What of its state is not in memory.
+    pub spilled: Spilled,
 }
 
 impl Dataflow {
-    /// Operators with empty state.
+    /// Operators with empty state, all of it in memory.
     pub fn new(graph: &Graph) -> Result<Self, OperatorError> {
+        Self::with(graph, &Division::default())
+    }
+
+    /// Operators with empty state, which will be divided, and spilled when it is more than [`Dataflow::allow`] says.
+    pub fn with(graph: &Graph, division: &Division) -> Result<Self, OperatorError> {
         let places: HashMap<NodeId, usize> = graph
             .nodes
             .iter()
@@ -86,7 +96,7 @@ impl Dataflow {
             let inputs = inputs
                 .ok_or_else(|| broken(&node.key, "an input does not come before its user"))?;
             let sources: Vec<&Node> = inputs.iter().map(|input| &graph.nodes[*input]).collect();
-            let operator = build(node, &sources)?;
+            let operator = stage(node, &sources, division)?;
             for (number, input) in inputs.iter().enumerate() {
                 dataflow.nodes[*input].users.push((at, number));
             }
@@ -216,6 +226,58 @@ impl Dataflow {
             .sum()
     }
 
+    /// Bytes of memory that the state would take if all of it were in memory.
+    pub fn wanted_bytes(&self) -> usize {
+        self.stages().map(Stage::wanted_bytes).sum()
+    }
+
+    /// What of the state is in the store only.
+    pub fn spilled(&self) -> Spilled {
+        self.stages()
+            .map(Stage::spilled)
+            .fold(Spilled::default(), |a, b| Spilled {
+                bytes: a.bytes + b.bytes,
+                loads: a.loads + b.loads,
+                parts: a.parts + b.parts,
+            })
+    }
+
+    fn stages(&self) -> impl Iterator<Item = &Stage> {
+        self.nodes.iter().filter_map(|node| node.operator.as_ref())
+    }
+
+    /// How many bytes of memory the state may take from now on; every operator gets its share by its size, and spills what is more.
+    pub fn allow(&mut self, bytes: usize) -> Result<(), OperatorError> {
+        let wanted = self.wanted_bytes();
+        for stage in self
+            .nodes
+            .iter_mut()
+            .filter_map(|node| node.operator.as_mut())
+        {
+            let own = stage.wanted_bytes();
+            let share = match wanted > bytes {
+                true => (bytes as u128 * own as u128 / wanted.max(1) as u128) as usize,
+                false => own.saturating_add(bytes - wanted),
+            };
+            stage.allow(share)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the store what a snapshot can then refer to. Before [`Dataflow::snapshot`].
+    pub fn save_parts(&mut self) -> Result<(), OperatorError> {
+        let stages = self
+            .nodes
+            .iter_mut()
+            .filter_map(|node| node.operator.as_mut());
+        stages.into_iter().try_for_each(Stage::save_parts)
+    }
+
+    /// What the store holds for this state as it is now.
+    pub fn saved_parts(&self) -> Vec<PartId> {
+        self.stages().flat_map(Stage::saved).collect()
+    }
+
     /// One entry a node, in the graph's order.
     pub fn status(&self) -> Vec<NodeStatus> {
         let status = |node: &Running| NodeStatus {
@@ -226,6 +288,11 @@ impl Dataflow {
             busy_ns: node.busy_ns,
             state_bytes: node.operator.as_ref().map_or(0, |o| o.state_bytes()),
             state_rows: node.operator.as_ref().map_or(0, |o| o.state_rows()),
+            spilled: node
+                .operator
+                .as_ref()
+                .map(Stage::spilled)
+                .unwrap_or_default(),
         };
         self.nodes.iter().map(status).collect()
     }
@@ -277,6 +344,30 @@ impl Dataflow {
         }
         Ok(())
     }
+}
+
+/// A node's operator; one that keeps state is divided by key.
+fn stage(
+    node: &Node,
+    inputs: &[&Node],
+    division: &Division,
+) -> Result<Option<Stage>, OperatorError> {
+    if matches!(
+        node.op,
+        Op::Relation { .. } | Op::Filter { .. } | Op::Project { .. } | Op::Unnest | Op::Union
+    ) {
+        return Ok(build(node, inputs)?.map(Stage::Plain));
+    }
+    let (own, sources) = (
+        node.clone(),
+        inputs.iter().map(|n| (*n).clone()).collect::<Vec<_>>(),
+    );
+    let make = move || {
+        let built = build(&own, &sources.iter().collect::<Vec<_>>())?;
+        built.ok_or_else(|| broken(&own.key, "a relation has no state"))
+    };
+    let divided = Divided::new(&node.key, std::sync::Arc::new(make), division)?;
+    Ok(Some(Stage::Divided(Box::new(divided))))
 }
 
 fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, OperatorError> {

@@ -13,6 +13,7 @@ use headwater_sql::graph::{Changelog, Graph, JoinKind};
 use headwater_sql::model::{Catalog, Emit, Relation, RelationKind};
 use proptest::prelude::*;
 
+use crate::spill::{Division, MemoryStore};
 use crate::testing::*;
 use crate::{Dataflow, Delta, StepContext, consolidate};
 
@@ -76,6 +77,48 @@ fn deltas(changes: &[(bool, (Row, bool))]) -> Vec<(&'static str, Vec<Delta>)> {
     .collect()
 }
 
+/// The same dataflow with its state in as many parts as there can be, none of which may stay in memory.
+struct Torn {
+    division: Division,
+    running: Dataflow,
+    view: View,
+}
+
+impl Torn {
+    fn new(graph: &Graph) -> Self {
+        let division = Division {
+            part_bytes_max: 1,
+            threads_max: 2,
+            parallel_rows_min: 4,
+            store: Some(Arc::new(MemoryStore::default())),
+        };
+        Self {
+            running: Dataflow::with(graph, &division).unwrap(),
+            division,
+            view: View::default(),
+        }
+    }
+
+    fn step(&mut self, inputs: Vec<(&'static str, Vec<Delta>)>, watermark_us: i64) {
+        let mut ctx = StepContext {
+            watermark_us,
+            ..context()
+        };
+        self.running.allow(0).unwrap();
+        let out = self.running.step(inputs, &mut ctx).unwrap();
+        assert!(ctx.errors.is_empty(), "{:?}", ctx.errors);
+        self.view.apply(&out);
+    }
+
+    fn restart(&mut self, graph: &Graph) {
+        let mut bytes = Vec::new();
+        self.running.save_parts().unwrap();
+        self.running.snapshot(&mut bytes).unwrap();
+        self.running = Dataflow::with(graph, &self.division).unwrap();
+        self.running.restore(&mut bytes.as_slice()).unwrap();
+    }
+}
+
 fn hold(
     graph: &Graph,
     answer: &dyn Fn(&[(&str, RecordBatch)]) -> View,
@@ -86,6 +129,7 @@ fn hold(
     let (changes, live) = play(events);
     let mut running = Dataflow::new(graph).unwrap();
     let mut other: Option<Dataflow> = None;
+    let mut torn = Torn::new(graph);
     let (mut view, mut net) = (View::default(), View::default());
     // A step without rows at the end: it must change nothing but what starts with nothing.
     let steps = changes
@@ -94,6 +138,7 @@ fn hold(
     for (number, step) in steps.enumerate() {
         if number == restart_at {
             other = Some(reborn(graph, &running));
+            torn.restart(graph);
         }
         let ended = number == changes.len().div_ceil(step_rows);
         let watermark_us = if ended { i64::MAX } else { i64::MIN };
@@ -111,7 +156,9 @@ fn hold(
             let same = other.step(deltas(step), &mut ctx).unwrap();
             assert_eq!(format!("{out:?}"), format!("{same:?}"), "after a restart");
         }
+        torn.step(deltas(step), watermark_us);
         view.apply(&out);
+        assert_eq!(view, torn.view, "divided and spilled");
         net.apply(
             &consolidate(&out, None)
                 .unwrap()

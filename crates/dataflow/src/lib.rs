@@ -7,9 +7,11 @@ pub mod operator;
 
 pub mod consolidate;
 pub mod dataflow;
+pub mod spill;
 
 mod aggregate;
 mod codec;
+mod divided;
 mod eval;
 mod frames;
 mod join;
@@ -17,6 +19,7 @@ mod keys;
 #[cfg(test)]
 mod law;
 mod over;
+mod stage;
 mod stateless;
 #[cfg(test)]
 mod testing;
@@ -25,4 +28,6 @@ mod times;
 pub use consolidate::consolidate;
 pub use dataflow::{Dataflow, NodeStatus};
 pub use delta::{Delta, Origin, RowKind};
+pub use divided::Spilled;
 pub use operator::{Due, ErrorAt, LateRow, Operator, OperatorError, RowError, StepContext};
+pub use spill::{Division, PartId, SpillStore};

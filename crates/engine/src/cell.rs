@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datafusion::arrow::datatypes::SchemaRef;
-use headwater_base::{Offset, PartitionId};
+use headwater_base::{Offset, PartId, PartitionId, SpillStore};
 use headwater_dataflow::delta::Delta;
 use headwater_formats::JsonEncoder;
 use headwater_views::{Layout, ViewError, ViewSnapshot, ViewStore};
@@ -146,6 +146,18 @@ impl ViewCell {
             let _ = self.changes.send(Arc::new(told));
         }
         Ok(())
+    }
+
+    /// Puts its rows into the store, see [`ViewStore::spill`].
+    pub fn spill(&self, store: &Arc<dyn SpillStore>) -> Result<(), ViewError> {
+        self.content.lock().store.spill(store)
+    }
+
+    /// Its rows for a snapshot, and the parts of the store that it refers to.
+    pub fn save_parts(&self) -> Result<(Arc<ViewSnapshot>, Vec<PartId>), ViewError> {
+        let mut content = self.content.lock();
+        content.store.save_parts()?;
+        Ok((content.store.snapshot(), content.store.parts()))
     }
 
     /// Where one of its changelogs ends that has just been found.

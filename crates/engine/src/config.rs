@@ -17,6 +17,14 @@ pub struct StepBounds {
     pub parallel_rows_min: usize,
 }
 
+/// A state that is partly on disk is read through once a step if keys are random: steps that take more in make that rarer.
+pub const SPILLED_STEP: StepBounds = StepBounds {
+    rows_max: 1024 * 1024,
+    bytes_max: 64 * 1024 * 1024,
+    in_flight_max: 1,
+    parallel_rows_min: 1_024,
+};
+
 impl Default for StepBounds {
     fn default() -> Self {
         Self {
@@ -43,7 +51,7 @@ impl Default for SnapshotPolicy {
     fn default() -> Self {
         Self {
             input_bytes_min: 256 * 1024 * 1024,
-            growth: 2.0,
+            growth: 1.0,
             steps_max: 2_000_000,
         }
     }
@@ -59,7 +67,7 @@ pub struct EngineConfig {
     pub clock: Arc<dyn Clock>,
     pub steps: StepBounds,
     pub snapshots: SnapshotPolicy,
-    /// State of all pipelines together; past it they pause.
+    /// Memory of the state of all pipelines together; what is more is on disk.
     pub node_state_bytes_max: usize,
     pub pipeline_state_bytes_max: usize,
     /// Partitions of topics that a source, table or sink brings into being.

@@ -95,6 +95,7 @@ impl Engine {
         );
         let memory = NodeMemory {
             used: AtomicI64::new(0),
+            pipelines: AtomicUsize::new(0),
             node_max: AtomicUsize::new(config.node_state_bytes_max),
             pipeline_max: AtomicUsize::new(config.pipeline_state_bytes_max),
         };

@@ -108,6 +108,10 @@ pub struct OperatorStatus {
     pub state_rows: u64,
     /// Time spent in it since it was started.
     pub busy_us: u64,
+    /// Bytes of state that are on disk only.
+    pub spilled_bytes: u64,
+    /// Times that a part of the state was read back since the start.
+    pub state_loads: u64,
     pub watermark_us: Option<i64>,
 }
 

@@ -1,13 +1,16 @@
 //! Views: their materialized rows, consistent pictures of them for readers, and plain SQL over those.
 //!
-//! Reading order: `rowkey`, `chunk`, `index`, `store` (the writer), `snapshot` (the readers), `persist`, `provider` and
-//! `adhoc` (SQL). Knows nothing of pipelines, logs or HTTP.
+//! Reading order: `rowkey`, `chunk`, `index`, `store` (the writer), `snapshot` (the readers), `cold` and `sorted` (rows that do not fit in
+//! memory, in a spill store), `persist`, `provider` and `adhoc` (SQL). Knows nothing of pipelines, logs or HTTP.
 
 mod chunk;
+mod cold;
 mod error;
 mod index;
+mod part;
 mod persist;
 mod retention;
+mod sorted;
 mod tidy;
 
 pub mod adhoc;

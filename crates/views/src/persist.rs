@@ -1,7 +1,8 @@
 //! A view's rows as bytes, and back. The same rows in the same order give the same bytes; checksums are the caller's.
 //!
 //! ```text
-//! magic "HWVW" | version:u32 le | Arrow IPC stream (schema without metadata, live rows in order of arrival)
+//! magic "HWVW" | version:u32 le | 0:u64 le or 1:u64 le and chunks in the store | Arrow IPC stream (schema without metadata, live rows in order of arrival)
+//! magic "HWVW" | version:u32 le | 2:u64 le | runs in the store
 //! ```
 
 use std::collections::HashMap;
@@ -13,19 +14,34 @@ use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::arrow::record_batch::RecordBatch;
+use headwater_base::SpillStore;
 
+use crate::cold;
 use crate::error::ViewError;
 use crate::snapshot::ViewSnapshot;
-use crate::store::{CHUNK_ROWS_MAX, Layout, ViewStore};
+use crate::sorted::Sorted;
+use crate::store::{Away, CHUNK_ROWS_MAX, Layout, ViewStore};
 
 const MAGIC: &[u8; 4] = b"HWVW";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl ViewSnapshot {
-    /// Writes all rows; [`ViewStore::read_from`] makes a view of them again.
+    /// Writes all rows that are in memory, and where the others are; [`ViewStore::read_from`] makes a view of them again. What the store holds
+    /// must be all of it: see [`ViewStore::save_parts`].
     pub fn write_to(&self, out: &mut dyn Write) -> Result<(), ViewError> {
         out.write_all(MAGIC)?;
         out.write_all(&VERSION.to_le_bytes())?;
+        match self.away() {
+            Away::None => put_u64(out, 0)?,
+            Away::Oldest(chunks) => {
+                put_u64(out, 1)?;
+                cold::save(chunks, out)?;
+            }
+            Away::All(sorted) => {
+                put_u64(out, 2)?;
+                return sorted.save(out);
+            }
+        }
         let schema = plain(self.schema());
         let mut writer = StreamWriter::try_new(out, &schema)?;
         // Chunk borders depend on how the rows came; the bytes must not. So rows are cut anew.
@@ -59,6 +75,7 @@ impl ViewStore {
         from: &mut dyn Read,
         schema: SchemaRef,
         layout: Layout,
+        store: Option<&Arc<dyn SpillStore>>,
     ) -> Result<Self, ViewError> {
         let mut head = [0; 8];
         from.read_exact(&mut head)?;
@@ -71,18 +88,50 @@ impl ViewStore {
                 "it was written by a newer version".into(),
             ));
         }
+        let mut own = Self::new(schema, layout);
+        match (get_u64(from)?, store) {
+            (0, _) => {}
+            (1, Some(store)) => own.away = Away::Oldest(cold::load(from, store)?),
+            (2, Some(store)) => {
+                own.load_sorted(from, store)?;
+                return Ok(own);
+            }
+            _ => return Err(ViewError::Snapshot("its rows are elsewhere".into())),
+        }
         let reader = StreamReader::try_new(from, None)?;
-        if reader.schema().fields() != plain(&schema).fields() {
+        if reader.schema().fields() != plain(own.schema()).fields() {
             return Err(ViewError::Snapshot(
                 "it has other columns than the view".into(),
             ));
         }
-        let mut store = Self::new(schema, layout);
         for batch in reader {
-            store.append(batch?)?;
+            own.append(batch?)?;
         }
-        store.rebuild();
-        Ok(store)
+        own.rebuild();
+        Ok(own)
+    }
+
+    fn load_sorted(
+        &mut self,
+        from: &mut dyn Read,
+        store: &Arc<dyn SpillStore>,
+    ) -> Result<(), ViewError> {
+        let key = match self.layout() {
+            Layout::Keyed { key } => key.clone(),
+            _ => Vec::new(),
+        };
+        let mut sorted = Sorted::new(self.schema(), &key, store)?;
+        sorted.load(from)?;
+        self.away = Away::All(Box::new(sorted));
+        Ok(())
+    }
+
+    /// Puts what a snapshot refers to into the store, if some of the view is there already.
+    pub fn save_parts(&mut self) -> Result<(), ViewError> {
+        match &mut self.away {
+            Away::All(sorted) => sorted.settle(),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -116,4 +165,14 @@ fn plain(schema: &SchemaRef) -> SchemaRef {
 
 fn with_schema(schema: &SchemaRef, columns: Vec<ArrayRef>) -> Result<RecordBatch, ViewError> {
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+pub(crate) fn put_u64(out: &mut dyn Write, value: u64) -> std::io::Result<()> {
+    out.write_all(&value.to_le_bytes())
+}
+
+pub(crate) fn get_u64(from: &mut dyn Read) -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    from.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
 }

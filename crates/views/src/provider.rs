@@ -23,10 +23,10 @@ type Batches = Box<dyn Iterator<Item = Result<RecordBatch, String>> + Send>;
 pub fn view_table(snapshot: Arc<ViewSnapshot>) -> Result<Arc<dyn TableProvider>> {
     let schema = Arc::clone(snapshot.schema());
     lazy_table(schema, move || {
-        let snapshot = Arc::clone(&snapshot);
-        let chunks = 0..snapshot.chunk_count();
         Box::new(
-            chunks.filter_map(move |index| Some(snapshot.batch(index)?.map_err(|e| e.to_string()))),
+            snapshot
+                .batches()
+                .map(|batch| batch.map_err(|e| e.to_string())),
         )
     })
 }

@@ -1,10 +1,17 @@
 //! [`ViewSnapshot`]: a view's rows at one moment, for readers.
 
+use std::ops::Bound;
+
+use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::chunk::Chunk;
+use crate::cold::ColdChunk;
+use crate::error::ViewError;
+pub use crate::sorted::Batches;
+use crate::store::Away;
 
 /// Immutable; holds its chunks alive for as long as it is kept.
 #[derive(Debug)]
@@ -12,15 +19,21 @@ pub struct ViewSnapshot {
     schema: SchemaRef,
     chunks: Vec<Chunk>,
     rows: usize,
+    away: Away,
 }
 
 impl ViewSnapshot {
-    pub(crate) fn new(schema: SchemaRef, chunks: Vec<Chunk>, rows: usize) -> Self {
+    pub(crate) fn new(schema: SchemaRef, chunks: Vec<Chunk>, rows: usize, away: Away) -> Self {
         Self {
             schema,
             chunks,
             rows,
+            away,
         }
+    }
+
+    pub(crate) fn away(&self) -> &Away {
+        &self.away
     }
 
     pub(crate) fn chunks(&self) -> &[Chunk] {
@@ -29,7 +42,7 @@ impl ViewSnapshot {
 
     /// Without rows.
     pub fn empty(schema: SchemaRef) -> Self {
-        Self::new(schema, Vec::new(), 0)
+        Self::new(schema, Vec::new(), 0, Away::None)
     }
 
     pub fn schema(&self) -> &SchemaRef {
@@ -40,31 +53,56 @@ impl ViewSnapshot {
         self.rows
     }
 
-    /// All rows, in order of arrival; dead ones are filtered out batch by batch, as the iterator is driven.
-    pub fn batches(&self) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> + '_ {
-        (0..self.chunks.len()).filter_map(|index| self.batch(index))
+    /// All rows, as the iterator is driven: in order of arrival, or by key once all are in the store.
+    pub fn batches(&self) -> Batches {
+        let chunks = self
+            .chunks
+            .clone()
+            .into_iter()
+            .filter(|chunk| chunk.live_rows() > 0);
+        let here = chunks.map(|chunk| chunk.live_batch());
+        match &self.away {
+            Away::None => Box::new(here),
+            Away::Oldest(cold) => {
+                let read = |chunk: ColdChunk| chunk.batch().map_err(outside);
+                Box::new(cold.clone().into_iter().map(read).chain(here))
+            }
+            Away::All(sorted) => sorted.batches(),
+        }
     }
 
-    /// The rows of chunk `index`, `None` past the last or if it has none.
-    pub(crate) fn batch(&self, index: usize) -> Option<Result<RecordBatch, ArrowError>> {
-        self.chunks
-            .get(index)
-            .filter(|chunk| chunk.live_rows() > 0)
-            .map(Chunk::live_batch)
+    /// The rows whose key columns lie between the bounds, without reading the others. A bound has an array of one row for each of the
+    /// first columns of the key, as many as it wants to name. `None`: the rows are in memory and not in order of a key.
+    pub fn between(
+        &self,
+        lower: Bound<&[ArrayRef]>,
+        upper: Bound<&[ArrayRef]>,
+    ) -> Option<Result<Batches, ArrowError>> {
+        match &self.away {
+            Away::All(sorted) => Some(sorted.between(lower, upper)),
+            _ => None,
+        }
     }
 
-    pub(crate) fn chunk_count(&self) -> usize {
-        self.chunks.len()
-    }
-
-    /// The newest rows, at most `limit`, in order of arrival.
+    /// The newest rows, at most `limit`, in order of arrival. Of a view that is in the store as a whole, some rows.
     pub fn newest(&self, limit: usize) -> Result<Vec<RecordBatch>, ArrowError> {
         let (mut found, mut wanted) = (Vec::new(), limit);
-        for chunk in self.chunks.iter().rev() {
+        let newest_first: Batches = match &self.away {
+            Away::All(sorted) => sorted.batches(),
+            Away::None => Box::new(std::iter::empty()),
+            Away::Oldest(cold) => Box::new(
+                cold.clone()
+                    .into_iter()
+                    .rev()
+                    .map(|chunk| chunk.batch().map_err(outside)),
+            ),
+        };
+        let here = self.chunks.iter().rev().map(Chunk::live_batch);
+        for batch in here.chain(newest_first) {
             if wanted == 0 {
                 break;
             }
-            let batch = chunk.live_batch()?;
+            let batch = batch?;
             let take = batch.num_rows().min(wanted);
             wanted -= take;
             found.push(batch.slice(batch.num_rows() - take, take));
@@ -72,4 +110,8 @@ impl ViewSnapshot {
         found.reverse();
         Ok(found)
     }
+}
+
+fn outside(error: ViewError) -> ArrowError {
+    ArrowError::ExternalError(Box::new(error))
 }

@@ -4,18 +4,22 @@
 //! tree), so that a row is copied a few times in its life however small the steps are. Row ids ascend, chunks are in their
 //! order, so the index survives every merge.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{BooleanArray, UInt32Array};
 use datafusion::arrow::compute::{filter_record_batch, take_record_batch};
 use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
+use headwater_base::{PartId, SpillStore};
 
 use crate::chunk::{Chunk, RowId};
+use crate::cold::ColdChunk;
 use crate::error::ViewError;
 use crate::index::Index;
 use crate::rowkey::{RowKeys, hash_key};
 use crate::snapshot::ViewSnapshot;
+use crate::sorted::Sorted;
 
 /// Largest chunk that comes out of a merge, in rows. Bounds the copy of a bitmap (2 KiB) and the pause of a merge.
 pub(crate) const CHUNK_ROWS_MAX: usize = 16_384;
@@ -53,6 +57,18 @@ pub struct ViewStore {
     next_id: RowId,
     rows: usize,
     scratch: Scratch,
+    pub(crate) away: Away,
+}
+
+/// Rows that are not in memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Away {
+    #[default]
+    None,
+    /// The oldest rows of a view that only grows.
+    Oldest(Vec<ColdChunk>),
+    /// All rows.
+    All(Box<Sorted>),
 }
 
 /// Buffers for row bytes, kept between calls.
@@ -84,6 +100,7 @@ impl ViewStore {
             next_id: 0,
             rows: 0,
             scratch: Scratch::default(),
+            away: Away::None,
         }
     }
 
@@ -95,6 +112,15 @@ impl ViewStore {
     ) -> Result<Applied, ViewError> {
         self.check_columns(rows)?;
         let adds = adds.filter(|adds| adds.iter().any(|add| !add));
+        if let Away::All(sorted) = &mut self.away {
+            sorted.apply(rows, adds)?;
+            let deleted = adds.map_or(0, |adds| adds.iter().filter(|add| !**add).count());
+            return Ok(Applied {
+                inserted: rows.num_rows() - deleted,
+                deleted,
+                unmatched: 0,
+            });
+        }
         let mut applied = Applied::default();
         let first = self.next_id;
         match adds {
@@ -242,6 +268,21 @@ impl ViewStore {
     /// Drops the rows whose value in `column` (microseconds) is below `bound_us`; NULLs stay. How many were dropped.
     pub fn retain(&mut self, column: usize, bound_us: i64) -> Result<usize, ViewError> {
         let mut dropped = 0;
+        match &mut self.away {
+            Away::None => {}
+            Away::All(sorted) => return sorted.retain(column, bound_us),
+            Away::Oldest(chunks) => {
+                let before: usize = chunks.iter().map(ColdChunk::rows).sum();
+                let kept = chunks
+                    .iter_mut()
+                    .map(|chunk| chunk.retain(column, bound_us));
+                *chunks = kept
+                    .filter_map(Result::transpose)
+                    .collect::<Result<_, _>>()?;
+                let after: usize = chunks.iter().map(ColdChunk::rows).sum();
+                dropped += before - after;
+            }
+        }
         for chunk in 0..self.chunks.len() {
             for row in crate::retention::expired(&self.chunks[chunk], column, bound_us) {
                 self.unindex(chunk, row);
@@ -276,8 +317,62 @@ impl ViewStore {
         self.scratch.key = key;
     }
 
+    /// Puts rows into the store: of a view that only grows all but the newest, else all. They are read from there from now on.
+    pub fn spill(&mut self, store: &Arc<dyn SpillStore>) -> Result<(), ViewError> {
+        match (&self.layout, &mut self.away) {
+            (_, Away::All(sorted)) => sorted.settle(),
+            (Layout::Upsert { .. }, _) => Ok(()),
+            (Layout::AppendOnly, away) => {
+                let mut cold = match std::mem::take(away) {
+                    Away::Oldest(cold) => cold,
+                    _ => Vec::new(),
+                };
+                for chunk in self.chunks.drain(..) {
+                    cold.push(ColdChunk::new(store, &chunk.live_batch()?)?);
+                }
+                *away = Away::Oldest(cold);
+                Ok(())
+            }
+            (Layout::Keyed { .. } | Layout::Multiset, _) => {
+                let key = match &self.layout {
+                    Layout::Keyed { key } => key.clone(),
+                    _ => Vec::new(),
+                };
+                let mut sorted = Sorted::new(&self.schema, &key, store)?;
+                for chunk in std::mem::take(&mut self.chunks) {
+                    sorted.apply(&chunk.live_batch()?, None)?;
+                }
+                (self.index, self.rows) = (None, 0);
+                self.away = Away::All(Box::new(sorted));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether some rows are in a store.
+    pub fn is_spilled(&self) -> bool {
+        !matches!(self.away, Away::None)
+    }
+
+    /// The parts that the store holds for it.
+    pub fn parts(&self) -> Vec<PartId> {
+        match &self.away {
+            Away::None => Vec::new(),
+            Away::Oldest(chunks) => chunks.iter().map(ColdChunk::id).collect(),
+            Away::All(sorted) => sorted.parts(),
+        }
+    }
+
     /// The row of a key, as a batch of one row. `key`: the key's columns, in the key's order, one row.
     pub fn get(&self, key: &RecordBatch) -> Result<Option<RecordBatch>, ViewError> {
+        if let Away::All(sorted) = &self.away {
+            let bound = Bound::Included(key.columns());
+            let mut rows = sorted.between(bound, bound)?;
+            return Ok(rows
+                .next()
+                .transpose()?
+                .filter(|batch| batch.num_rows() > 0));
+        }
         let mut bytes = Vec::new();
         RowKeys::of_arrays(key.columns())?.write(0, &mut bytes);
         let newest = self
@@ -296,19 +391,28 @@ impl ViewStore {
         Arc::new(ViewSnapshot::new(
             Arc::clone(&self.schema),
             self.chunks.clone(),
-            self.rows,
+            self.rows(),
+            self.away.clone(),
         ))
     }
 
     /// Rows that are there.
     pub fn rows(&self) -> usize {
-        self.rows
+        match &self.away {
+            Away::All(sorted) => sorted.rows(),
+            _ => self.rows,
+        }
     }
 
     /// Bytes of memory held, the index included; not what readers of old snapshots still hold.
     pub fn bytes(&self) -> usize {
         let chunks: usize = self.chunks.iter().map(Chunk::bytes).sum();
-        chunks + self.index.as_ref().map_or(0, Index::bytes)
+        let away = match &self.away {
+            Away::None => 0,
+            Away::Oldest(chunks) => chunks.len() * (size_of::<ColdChunk>() + 48),
+            Away::All(sorted) => sorted.bytes(),
+        };
+        away + chunks + self.index.as_ref().map_or(0, Index::bytes)
     }
 
     pub fn schema(&self) -> &SchemaRef {
@@ -331,6 +435,9 @@ impl ViewStore {
     /// Indexes all rows, after they were read from a snapshot.
     pub(crate) fn rebuild(&mut self) {
         self.rows = self.chunks.iter().map(Chunk::live_rows).sum();
+        if let Away::Oldest(chunks) = &self.away {
+            self.rows += chunks.iter().map(ColdChunk::rows).sum::<usize>();
+        }
         let mut key = Vec::new();
         for chunk in 0..self.chunks.len() {
             for row in 0..self.chunks[chunk].rows() {

@@ -2,16 +2,20 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, AsArray, Int64Array, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Int64Array, StringArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::{
     DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
+
+use headwater_base::SpillStore;
+use headwater_base::spill::MemoryStore;
 
 use crate::{Applied, Layout, ViewSnapshot, ViewStore};
 
@@ -38,18 +42,59 @@ fn batch(rows: &[Row]) -> RecordBatch {
 }
 
 fn rows_of(snapshot: &ViewSnapshot) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for batch in snapshot.batches() {
-        let batch = batch.unwrap();
-        let times = batch.column(2).as_primitive::<TimestampMicrosecondType>();
-        for row in 0..batch.num_rows() {
-            let key = batch.column(0).as_string::<i32>().value(row).to_owned();
-            let value = batch.column(1).as_primitive::<Int64Type>().value(row);
-            rows.push((key, value, times.is_valid(row).then(|| times.value(row))));
-        }
-    }
+    let batches = snapshot.batches();
+    let rows: Vec<Row> = batches.flat_map(|batch| rows_in(&batch.unwrap())).collect();
     assert_eq!(rows.len(), snapshot.rows());
     rows
+}
+
+fn rows_in(batch: &RecordBatch) -> Vec<Row> {
+    let times = batch.column(2).as_primitive::<TimestampMicrosecondType>();
+    let row = |row: usize| {
+        let key = batch.column(0).as_string::<i32>().value(row).to_owned();
+        let value = batch.column(1).as_primitive::<Int64Type>().value(row);
+        (key, value, times.is_valid(row).then(|| times.value(row)))
+    };
+    (0..batch.num_rows()).map(row).collect()
+}
+
+/// Many keys, in and out of the store, in runs that are merged.
+#[test]
+fn a_large_view_is_read_by_key_without_reading_the_rest() {
+    let files: Arc<dyn SpillStore> = Arc::new(MemoryStore::default());
+    let mut store = ViewStore::new(schema(), Layout::Keyed { key: vec![0] });
+    store.spill(&files).unwrap();
+    let rows = |from: i64| -> Vec<Row> {
+        (from..from + 5_000)
+            .map(|n| row(&format!("{:06}", n * 7 % 100_000), n))
+            .collect()
+    };
+    for step in 0..20 {
+        store.apply(&batch(&rows(step * 5_000)), None).unwrap();
+        if step % 3 == 0 {
+            store.save_parts().unwrap();
+        }
+    }
+    assert_eq!(store.rows(), 100_000);
+    assert!(
+        store.bytes() < 40_000_000 && store.parts().len() > 3,
+        "{} bytes",
+        store.bytes()
+    );
+    let snapshot = store.snapshot();
+    assert_eq!(between(&snapshot, "050000", "050003").len(), 3);
+    let key = batch(&[row("000007", 0)]).project(&[0]).unwrap();
+    let found = store.get(&key).unwrap().unwrap();
+    assert_eq!(found.column(1).as_primitive::<Int64Type>().value(0), 1);
+    assert_eq!(
+        snapshot
+            .newest(5)
+            .unwrap()
+            .iter()
+            .map(RecordBatch::num_rows)
+            .sum::<usize>(),
+        5
+    );
 }
 
 fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
@@ -184,10 +229,12 @@ fn a_snapshot_of_something_else_is_refused() {
     let mut bytes = Vec::new();
     store.write_to(&mut bytes).unwrap();
     let other = Arc::new(Schema::new(vec![Field::new("x", DataType::Int64, true)]));
-    assert!(ViewStore::read_from(&mut bytes.as_slice(), other, Layout::AppendOnly).is_err());
+    assert!(ViewStore::read_from(&mut bytes.as_slice(), other, Layout::AppendOnly, None).is_err());
     bytes[4] = 9;
-    assert!(ViewStore::read_from(&mut bytes.as_slice(), schema(), Layout::AppendOnly).is_err());
-    assert!(ViewStore::read_from(&mut &b"HWVW"[..], schema(), Layout::AppendOnly).is_err());
+    assert!(
+        ViewStore::read_from(&mut bytes.as_slice(), schema(), Layout::AppendOnly, None).is_err()
+    );
+    assert!(ViewStore::read_from(&mut &b"HWVW"[..], schema(), Layout::AppendOnly, None).is_err());
 }
 
 /// Steps of changes that are a changelog: nothing is taken back that is not there.
@@ -223,8 +270,69 @@ impl Model {
     }
 }
 
+/// What of these rows is between two keys.
+fn between(snapshot: &ViewSnapshot, from: &str, to: &str) -> Vec<Row> {
+    let bound = |key: &str| -> Vec<ArrayRef> { vec![Arc::new(StringArray::from(vec![key]))] };
+    let (from, to) = (bound(from), bound(to));
+    let batches = snapshot.between(Bound::Included(&from), Bound::Excluded(&to));
+    let batches: Vec<RecordBatch> = batches.unwrap().unwrap().map(Result::unwrap).collect();
+    batches.iter().flat_map(rows_in).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// The rows go to a store at some time; before and after, there and back, it holds the same, and readers keep their picture.
+    #[test]
+    fn spilled_views_hold_what_a_multiset_holds(
+        steps in steps(),
+        layout in 0usize..3,
+        (spill, restore, settle) in (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+    ) {
+        let layout = [Layout::Keyed { key: vec![0] }, Layout::Multiset, Layout::AppendOnly][layout].clone();
+        let memory = Arc::new(MemoryStore::default());
+        let files: Arc<dyn SpillStore> = Arc::clone(&memory) as _;
+        let (mut store, mut model) = (ViewStore::new(schema(), layout.clone()), Model::default());
+        let [spill, restore, settle] = [spill, restore, settle].map(|at| at.index(steps.len().max(1)));
+        for (at, changes) in steps.iter().enumerate() {
+            let changes: Vec<_> = changes.iter().map(|c| (c.0 || layout == Layout::AppendOnly, c.1, c.2)).collect();
+            let (rows, adds) = model.step(&changes);
+            let held = store.snapshot();
+            let before = rows_of(&held);
+            if at == spill {
+                store.spill(&files).unwrap();
+            }
+            store.apply(&batch(&rows), Some(&adds)).unwrap();
+            if at == settle {
+                store.save_parts().unwrap();
+            }
+            prop_assert_eq!(rows_of(&held), before);
+            let snapshot = store.snapshot();
+            prop_assert_eq!(sorted(rows_of(&snapshot)), model.rows());
+            prop_assert_eq!(store.rows(), snapshot.rows());
+            if at >= spill && layout != Layout::AppendOnly {
+                let (from, to) = ("key-1", "key-4");
+                let wanted = |row: &Row| row.0.as_str() >= from && row.0.as_str() < to;
+                if matches!(layout, Layout::Keyed { .. }) {
+                    let expected: Vec<Row> = model.rows().into_iter().filter(wanted).collect();
+                    prop_assert_eq!(sorted(between(&snapshot, from, to)), expected);
+                }
+            }
+            if at == restore {
+                let mut bytes = Vec::new();
+                store.save_parts().unwrap();
+                store.snapshot().write_to(&mut bytes).unwrap();
+                store = ViewStore::read_from(&mut bytes.as_slice(), schema(), layout.clone(), Some(&files)).unwrap();
+                prop_assert_eq!(sorted(rows_of(&store.snapshot())), model.rows());
+            }
+        }
+        let bound = 2;
+        store.retain(2, bound).unwrap();
+        let kept: Vec<Row> = model.rows().into_iter().filter(|row| row.2.is_none_or(|time| time >= bound)).collect();
+        prop_assert_eq!(sorted(rows_of(&store.snapshot())), kept);
+        drop(store);
+        prop_assert!(memory.is_empty(), "nobody reads what is left in the store");
+    }
 
     #[test]
     fn holds_what_a_multiset_holds(steps in steps(), keyed in any::<bool>(), restore in any::<prop::sample::Index>()) {
@@ -242,7 +350,7 @@ proptest! {
             if at == restore {
                 let mut bytes = Vec::new();
                 store.write_to(&mut bytes).unwrap();
-                let back = ViewStore::read_from(&mut bytes.as_slice(), schema(), layout.clone()).unwrap();
+                let back = ViewStore::read_from(&mut bytes.as_slice(), schema(), layout.clone(), None).unwrap();
                 prop_assert_eq!(rows_of(&back.snapshot()), rows_of(&store.snapshot()));
                 let mut again = Vec::new();
                 back.write_to(&mut again).unwrap();
@@ -264,7 +372,7 @@ proptest! {
             if at == restore {
                 let mut bytes = Vec::new();
                 second.write_to(&mut bytes).unwrap();
-                second = ViewStore::read_from(&mut bytes.as_slice(), schema(), Layout::Multiset).unwrap();
+                second = ViewStore::read_from(&mut bytes.as_slice(), schema(), Layout::Multiset, None).unwrap();
             }
         }
         prop_assert_eq!(rows_of(&first.snapshot()), rows_of(&second.snapshot()));
@@ -295,6 +403,6 @@ proptest! {
         let at = at.index(8);
         bytes[at] ^= byte;
         bytes.truncate(cut.index(bytes.len()) + 1);
-        let _ = ViewStore::read_from(&mut bytes.as_slice(), schema(), Layout::Keyed { key: vec![0] });
+        let _ = ViewStore::read_from(&mut bytes.as_slice(), schema(), Layout::Keyed { key: vec![0] }, None);
     }
 }

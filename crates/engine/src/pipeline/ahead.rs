@@ -133,8 +133,9 @@ impl Runner {
         taken: Vec<Taken>,
     ) -> Result<(), StepFailure> {
         let several = flows::cores() > 1;
+        let bounds = self.step_bounds();
         let ahead = several
-            .then(|| Ahead::after(&taken, &self.core, &self.log, &self.config.steps))
+            .then(|| Ahead::after(&taken, &self.core, &self.log, &bounds))
             .flatten();
         let Some(ahead) = ahead else {
             return self.step(now_ms, idle, ended, taken);
@@ -153,6 +154,7 @@ impl Runner {
     }
 
     pub(super) fn take(&mut self) -> Result<Vec<Taken>, StepFailure> {
+        let bounds = self.step_bounds();
         // Partitions that were not read ahead have their turn, too.
         let mut taken = self.ahead.take().unwrap_or_default();
         let known: Vec<(u32, i32)> = taken
@@ -174,13 +176,7 @@ impl Runner {
                 })
             });
         let slots = slots.filter(|slot| !known.contains(&(slot.input, slot.partition.index)));
-        let more = input::gather(
-            self.log.as_ref(),
-            slots,
-            count,
-            &self.config.steps,
-            &decoders,
-        );
+        let more = input::gather(self.log.as_ref(), slots, count, &bounds, &decoders);
         let mut more = more.map_err(failure)?;
         decode(&self.core, &mut more, flows::cores()).map_err(StepFailure)?;
         taken.extend(more);

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use headwater_base::PartId;
 use headwater_dataflow::Dataflow;
 use headwater_dataflow::delta::Delta;
 use headwater_dataflow::operator::{ErrorAt, LateRow, StepContext};
@@ -17,7 +18,7 @@ use super::decode::InputDecoder;
 use super::input::{Partition, Taken};
 use super::plan::{OutputKind, PipelinePlan, RelationId};
 use super::record::{Position, StepRecord};
-use super::table::TableState;
+use super::tables::Table;
 use super::{conditions, flows, watermark};
 use crate::alerts::state::{AlertEvent, AlertState, Announce};
 
@@ -25,7 +26,7 @@ use crate::alerts::state::{AlertEvent, AlertState, Announce};
 pub struct InputState {
     pub partitions: Vec<Partition>,
     pub decoder: InputDecoder,
-    pub table: Option<TableState>,
+    pub table: Option<Table>,
     pub watermark: i64,
     pub rows: u64,
     pub dead: u64,
@@ -199,9 +200,7 @@ impl Core {
             let Some(table) = &mut input.table else {
                 continue;
             };
-            let delta = table
-                .apply(&rows, records)
-                .map_err(|error| StepFailure(error.to_string()))?;
+            let delta = table.apply(&rows, records).map_err(failed)?;
             out.relations[index].extend(delta);
         }
         Ok(())
@@ -375,7 +374,7 @@ impl Core {
             .inputs
             .iter()
             .filter_map(|i| i.table.as_ref())
-            .map(TableState::state_bytes)
+            .map(Table::state_bytes)
             .sum();
         let flows: usize = self
             .flows
@@ -384,6 +383,58 @@ impl Core {
             .sum();
         let alerts: usize = self.alerts.iter().map(AlertState::state_bytes).sum();
         tables + flows + alerts
+    }
+
+    /// How many bytes of memory its state may take from now on; what is more is spilled. What has no keys stays.
+    pub fn allow(&mut self, bytes: usize) -> Result<(), StepFailure> {
+        let alerts: usize = self.alerts.iter().map(AlertState::state_bytes).sum();
+        let bytes = bytes.saturating_sub(alerts);
+        let tables = || self.inputs.iter().filter_map(|input| input.table.as_ref());
+        let flows: usize = self.flows.iter().map(|f| f.dataflow.wanted_bytes()).sum();
+        let wanted: usize = flows + tables().map(Table::wanted_bytes).sum::<usize>();
+        let share = |own: usize| {
+            if wanted > bytes {
+                (bytes as u128 * own as u128 / wanted as u128) as usize
+            } else {
+                own + (bytes - wanted)
+            }
+        };
+        for flow in &mut self.flows {
+            let share = share(flow.dataflow.wanted_bytes());
+            flow.dataflow.allow(share).map_err(failed)?;
+        }
+        for table in self.inputs.iter_mut().filter_map(|i| i.table.as_mut()) {
+            table.allow(share(table.wanted_bytes())).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of state that are on disk only.
+    pub fn spilled_bytes(&self) -> usize {
+        let tables = self.inputs.iter().filter_map(|input| input.table.as_ref());
+        let flows = self.flows.iter().map(|f| f.dataflow.spilled().bytes);
+        flows.chain(tables.map(|table| table.spilled().bytes)).sum()
+    }
+
+    /// Writes the parts of the state that are to be named in a snapshot; their names.
+    pub fn save_parts(&mut self) -> Result<Vec<PartId>, StepFailure> {
+        for flow in &mut self.flows {
+            flow.dataflow.save_parts().map_err(failed)?;
+        }
+        for table in self.inputs.iter_mut().filter_map(|i| i.table.as_mut()) {
+            table.save_parts().map_err(failed)?;
+        }
+        Ok(self.saved_parts())
+    }
+
+    /// The parts that hold some of its state.
+    pub fn saved_parts(&self) -> Vec<PartId> {
+        let flows = self
+            .flows
+            .iter()
+            .flat_map(|flow| flow.dataflow.saved_parts());
+        let tables = self.inputs.iter().filter_map(|input| input.table.as_ref());
+        flows.chain(tables.flat_map(Table::saved_parts)).collect()
     }
 
     /// The smallest watermark of its sources that have one.
@@ -398,6 +449,10 @@ impl Core {
             .min()
             .filter(|watermark| *watermark != watermark::NONE)
     }
+}
+
+fn failed(error: impl std::fmt::Display) -> StepFailure {
+    StepFailure(error.to_string())
 }
 
 fn partition_of(input: &InputState, taken: &Taken) -> Result<usize, StepFailure> {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::core::Core;
 use super::run::Bookkeeping;
 use super::shared::Shared;
+use super::tables::Table;
 use super::watermark;
 use crate::status::OperatorStatus;
 
@@ -50,6 +51,10 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
     };
     let mut all = Vec::new();
     for (input, plan) in core.inputs.iter().zip(&core.plan.inputs) {
+        let spilled = input
+            .table
+            .as_ref()
+            .map_or_else(Default::default, Table::spilled);
         all.push(OperatorStatus {
             id: plan.name.clone(),
             view: None,
@@ -67,6 +72,8 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
                 .map_or(0, |table| table.state_bytes() as u64),
             state_rows: input.table.as_ref().map_or(0, |table| table.rows() as u64),
             busy_us: 0,
+            spilled_bytes: spilled.bytes as u64,
+            state_loads: spilled.loads,
             watermark_us: shown(input.watermark),
         });
     }
@@ -98,6 +105,8 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
                 state_bytes: status.state_bytes as u64,
                 state_rows: status.state_rows as u64,
                 busy_us: status.busy_ns / 1_000,
+                spilled_bytes: status.spilled.bytes as u64,
+                state_loads: status.spilled.loads,
                 watermark_us: shown(flow.watermark),
             });
         }
@@ -120,6 +129,8 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
             state_bytes: 0,
             state_rows: 0,
             busy_us: 0,
+            spilled_bytes: 0,
+            state_loads: 0,
             watermark_us: shown(flow.watermark),
         });
     }
@@ -143,6 +154,8 @@ fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> 
             state_bytes: 0,
             state_rows: 0,
             busy_us: 0,
+            spilled_bytes: 0,
+            state_loads: 0,
             watermark_us: None,
         });
     }

@@ -1,16 +1,24 @@
 //! What a running pipeline does besides its steps: its memory, its topics, its state for others, how long it may sleep.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use headwater_base::PartitionId;
+use headwater_base::limits::COMMIT_BYTES_MAX;
 use headwater_connect::Visibility;
 
 use super::core::StepFailure;
 use super::figures;
 use super::input::Partition;
+use super::plan::{OutputKind, OutputPlan};
 use super::run::{RETRY_PAUSE, Runner};
+use crate::config::{SPILLED_STEP, StepBounds};
 use crate::status::PipelineState;
+
+/// Room for the table of a commit's batches.
+const COMMIT_OVERHEAD: usize = 1024 * 1024;
 
 /// How often a pipeline without input looks after itself.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
@@ -23,10 +31,7 @@ impl Runner {
         self.look_at_topics()?;
         figures::refresh(&self.core, &self.shared, &mut self.book);
         let mut paused = false;
-        while let Some(reason) = self
-            .shared
-            .account(self.core.state_bytes() + self.shared.cell_bytes())
-        {
+        while let Some(reason) = self.account()? {
             if self.shared.stopping() {
                 return Ok(());
             }
@@ -39,6 +44,46 @@ impl Runner {
             self.show_state();
         }
         Ok(())
+    }
+
+    /// Spills what is more than it may hold; answers why it has to wait if that is not enough.
+    pub(super) fn account(&mut self) -> Result<Option<String>, StepFailure> {
+        let views = self.shared.cell_bytes();
+        let state = self.core.state_bytes();
+        self.shared.account(state + views);
+        self.core
+            .allow(self.shared.allowance().saturating_sub(views))?;
+        Ok(self.shared.account(self.core.state_bytes() + views))
+    }
+
+    /// Steps are larger while state is on disk, if no output has to fit into one commit.
+    pub(super) fn step_bounds(&self) -> StepBounds {
+        let records = |output: &OutputPlan| !matches!(output.kind, OutputKind::Alert { .. });
+        if self.core.spilled_bytes() > 0 && !self.core.plan.outputs.iter().any(records) {
+            SPILLED_STEP
+        } else {
+            let divisor = self.shared.step_divisor.load(Ordering::Acquire);
+            StepBounds {
+                rows_max: (self.config.steps.rows_max / divisor).max(1),
+                bytes_max: (self.config.steps.bytes_max / divisor).max(1),
+                ..self.config.steps
+            }
+        }
+    }
+
+    /// Refuses a step whose results are more than one commit takes. Nothing of it has been written.
+    pub(super) fn check_size(&self, appends: &[(PartitionId, Bytes)]) -> Result<(), StepFailure> {
+        let bytes: usize = appends.iter().map(|(_, batch)| batch.len()).sum();
+        if bytes <= COMMIT_BYTES_MAX - COMMIT_OVERHEAD {
+            return Ok(());
+        }
+        self.shared.oversized.store(true, Ordering::Release);
+        Err(StepFailure(format!(
+            "the results of step {} take {} MiB, more than the {} MiB of one commit, and its input cannot be cut smaller",
+            self.core.step,
+            bytes >> 20,
+            COMMIT_BYTES_MAX >> 20
+        )))
     }
 
     /// Topics may grow, or be deleted and made anew.

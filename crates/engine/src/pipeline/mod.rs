@@ -1,6 +1,6 @@
-//! One pipeline: what it is (`plan`), what arrives (`input`, `ahead`, `sharing`, `decoders`, `decode`, `watermark`, `table`), its state and step (`core`, `flows`,
+//! One pipeline: what it is (`plan`), what arrives (`input`, `ahead`, `sharing`, `decoders`, `decode`, `watermark`, `table`, `tables`), its state and step (`core`, `flows`,
 //! `conditions`), what leaves (`output`, `dead`, `net`, `appends`), its two threads (`run` with `seed`, `hold` and `housekeeping`, `publish`), and how it comes back (`record`,
-//! `snapshot`, `persist`, `recover`, `start`).
+//! `snapshot`, `spill`, `persist`, `recover`, `start`).
 
 pub mod ahead;
 pub mod appends;
@@ -26,8 +26,10 @@ pub mod seed;
 pub mod shared;
 pub mod sharing;
 pub mod snapshot;
+pub mod spill;
 pub mod start;
 pub mod table;
+pub mod tables;
 pub mod watermark;
 
 use std::any::Any;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::thread::JoinHandle;
 
-use headwater_base::{Offset, PartitionId};
+use headwater_base::{Offset, PartitionId, SpillStore};
 use headwater_connect::step_log::DurableStep;
 use headwater_dataflow::delta::Delta;
 use headwater_views::ViewSnapshot;
@@ -53,11 +53,12 @@ pub fn run(shared: &Arc<Shared>, snapshots: &SnapshotDir, queue: &Receiver<Publi
     let mut writing = None;
     for message in queue {
         let result = match message {
-            Publish::Step(step) => step_visible(shared, *step),
+            Publish::Step(step) => {
+                step_visible(shared, *step).and_then(|()| make_room(shared, snapshots))
+            }
             Publish::Snapshot { id, core } => {
                 finish(writing.take());
-                writing = begin_snapshot(shared, snapshots, id, core);
-                Ok(())
+                begin_snapshot(shared, snapshots, id, core).map(|thread| writing = thread)
             }
             Publish::Barrier(reached) => {
                 finish(writing.take());
@@ -114,6 +115,21 @@ fn step_visible(shared: &Shared, mut step: Published) -> Result<(), String> {
     Ok(())
 }
 
+/// Puts rows of views into the store while they take more memory than they may, of the largest first.
+fn make_room(shared: &Shared, snapshots: &SnapshotDir) -> Result<(), String> {
+    let allowed = shared.view_allowance();
+    let mut cells: Vec<_> = shared.cells.iter().flatten().collect();
+    cells.sort_by_key(|cell| std::cmp::Reverse(cell.bytes()));
+    for cell in cells {
+        if shared.cell_bytes() <= allowed {
+            break;
+        }
+        let store = Arc::clone(snapshots.spill()) as Arc<dyn SpillStore>;
+        cell.spill(&store).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
 /// The rows are gathered now, as they are after the step; the file is written on a thread of its own, so that results go on
 /// being published meanwhile.
 fn begin_snapshot(
@@ -121,13 +137,13 @@ fn begin_snapshot(
     snapshots: &SnapshotDir,
     id: SnapshotId,
     core: Vec<u8>,
-) -> Option<JoinHandle<()>> {
-    let views: Vec<View> = shared
-        .cells
-        .iter()
-        .flatten()
-        .map(|cell| (cell.info.name.clone(), cell.picture().rows))
-        .collect();
+) -> Result<Option<JoinHandle<()>>, String> {
+    let mut views: Vec<View> = Vec::new();
+    for cell in shared.cells.iter().flatten() {
+        let (rows, parts) = cell.save_parts().map_err(|error| error.to_string())?;
+        snapshots.spill().pin((id.generation, id.step), &parts);
+        views.push((cell.info.name.clone(), rows));
+    }
     let (shared, snapshots) = (Arc::clone(shared), snapshots.clone());
     let write = move || {
         let written = body(core, views).and_then(|body| snapshots.write(&id, &body));
@@ -142,10 +158,8 @@ fn begin_snapshot(
             }
         }
     };
-    std::thread::Builder::new()
-        .name("snapshot".to_owned())
-        .spawn(write)
-        .ok()
+    let thread = std::thread::Builder::new().name("snapshot".to_owned());
+    Ok(thread.spawn(write).ok())
 }
 
 type View = (String, Arc<ViewSnapshot>);

@@ -12,6 +12,7 @@ use super::plan::PipelinePlan;
 use super::record::{Genesis, Position, STEP_RECORD_VERSION, StepRecord};
 use super::seed;
 use super::shared::Shared;
+use crate::config::SPILLED_STEP;
 
 /// Pause before a commit that the log refused is tried again.
 const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -320,7 +321,12 @@ fn next_chunk(
     target: &BTreeMap<(u32, i32), i64>,
 ) -> Result<Vec<Taken>, StepFailure> {
     let count: usize = core.inputs.iter().map(|input| input.partitions.len()).sum();
-    let share = (READ_BYTES / count.max(1)).max(64 * 1024);
+    let bytes = if core.spilled_bytes() > 0 {
+        SPILLED_STEP.bytes_max
+    } else {
+        READ_BYTES
+    };
+    let share = (bytes / count.max(1)).max(64 * 1024);
     let mut taken = Vec::new();
     for (index, input) in core.inputs.iter_mut().enumerate() {
         let number = u32::try_from(index).unwrap_or(u32::MAX);

@@ -21,6 +21,7 @@ use super::record::{Genesis, STEP_RECORD_VERSION, StepRecord};
 use super::seed::Seeds;
 use super::shared::Shared;
 use super::snapshot::SnapshotId;
+use super::spill::SpillDir;
 use crate::config::EngineConfig;
 use crate::status::PipelineState;
 
@@ -41,6 +42,8 @@ pub struct Runner {
     pub topics: SharedTopics,
     pub steps: PartitionId,
     pub publish: SyncSender<Publish>,
+    /// Where parts of its state are that snapshots refer to.
+    pub spill: Arc<SpillDir>,
     /// Ends of the partitions when the pipeline started: up to there it catches up.
     pub catch_up: Vec<(u32, i32, Offset)>,
     /// Outputs that still get what is in their views already.
@@ -247,6 +250,7 @@ impl Runner {
             .map_err(StepFailure)?;
         appends.push(self.steps, None, Some(&record.encode()));
         let appends = appends.finish();
+        self.check_size(&appends)?;
         let partitions: Vec<PartitionId> =
             appends.iter().map(|(partition, _)| *partition).collect();
         let counts: Vec<Offset> = appends
@@ -371,6 +375,8 @@ impl Runner {
             step: self.core.step,
             fingerprint: self.snapshot_fingerprint(),
         };
+        let parts = self.core.save_parts()?;
+        self.spill.pin((id.generation, id.step), &parts);
         let core = persist::snapshot(&self.core).map_err(failure)?;
         let sent = self.publish.send(Publish::Snapshot { id, core });
         sent.map_err(|_| StepFailure("the publishing thread has ended".to_owned()))

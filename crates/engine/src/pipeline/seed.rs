@@ -1,10 +1,10 @@
 //! New outputs into topics get what their views hold already, in steps of their own that take in nothing else: as many as it
 //! takes, each small enough for one commit. Every such step records what is left, so a restart goes on there.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use headwater_views::snapshot::Batches;
 use serde::{Deserialize, Serialize};
 
 use super::appends::Appends;
@@ -30,12 +30,20 @@ pub struct Seeding {
     pub rows: u64,
 }
 
+/// Rows that are read as they are written: there may be more of them than memory.
+struct Pending {
+    batch: Option<RecordBatch>,
+    rest: Batches,
+    /// Rows at the beginning that have been written.
+    skip: usize,
+}
+
 /// The outputs that are waiting and the rows of the first.
 #[derive(Default)]
 pub struct Seeds {
     left: Seeding,
     /// The rest of the first output's rows, once they were looked up.
-    pending: Option<VecDeque<RecordBatch>>,
+    pending: Option<Pending>,
 }
 
 impl Seeds {
@@ -94,7 +102,7 @@ impl Runner {
             if self.seeds.pending.is_none() {
                 self.seeds.pending = Some(self.rows_to_seed(output.relation)?);
             }
-            while let Some(piece) = self.next_piece() {
+            while let Some(piece) = self.next_piece()? {
                 self.seeds.left.rows += piece.num_rows() as u64;
                 let deltas = output::as_inserts(vec![piece]);
                 output::write_rows(
@@ -116,30 +124,39 @@ impl Runner {
     }
 
     /// The view's rows without those that have been written.
-    fn rows_to_seed(&self, relation: usize) -> Result<VecDeque<RecordBatch>, StepFailure> {
+    fn rows_to_seed(&self, relation: usize) -> Result<Pending, StepFailure> {
         self.barrier();
-        let Some(cell) = &self.shared.cells[relation] else {
-            return Ok(VecDeque::new());
+        let rest: Batches = match &self.shared.cells[relation] {
+            Some(cell) => cell.picture().rows.batches(),
+            None => Box::new(std::iter::empty()),
         };
-        let mut written = usize::try_from(self.seeds.left.rows).unwrap_or(usize::MAX);
-        let mut rows = VecDeque::new();
-        for batch in cell.picture().rows.batches() {
-            let batch = batch.map_err(failure)?;
-            let skip = written.min(batch.num_rows());
-            written -= skip;
-            if skip < batch.num_rows() {
-                rows.push_back(batch.slice(skip, batch.num_rows() - skip));
-            }
-        }
-        Ok(rows)
+        Ok(Pending {
+            batch: None,
+            rest,
+            skip: usize::try_from(self.seeds.left.rows).unwrap_or(usize::MAX),
+        })
     }
 
-    fn next_piece(&mut self) -> Option<RecordBatch> {
-        let pending = self.seeds.pending.as_mut()?;
-        let batch = pending.pop_front()?;
-        if batch.num_rows() > PIECE_ROWS {
-            pending.push_front(batch.slice(PIECE_ROWS, batch.num_rows() - PIECE_ROWS));
+    fn next_piece(&mut self) -> Result<Option<RecordBatch>, StepFailure> {
+        let Some(pending) = self.seeds.pending.as_mut() else {
+            return Ok(None);
+        };
+        while pending.batch.is_none() {
+            let Some(batch) = pending.rest.next() else {
+                return Ok(None);
+            };
+            let batch = batch.map_err(failure)?;
+            let skip = pending.skip.min(batch.num_rows());
+            pending.skip -= skip;
+            let rest = batch.slice(skip, batch.num_rows() - skip);
+            pending.batch = (rest.num_rows() > 0).then_some(rest);
         }
-        Some(batch.slice(0, PIECE_ROWS.min(batch.num_rows())))
+        let piece = pending.batch.take().map(|batch| {
+            let rows = PIECE_ROWS.min(batch.num_rows());
+            let rest = batch.slice(rows, batch.num_rows() - rows);
+            pending.batch = (rest.num_rows() > 0).then_some(rest);
+            batch.slice(0, rows)
+        });
+        Ok(piece)
     }
 }

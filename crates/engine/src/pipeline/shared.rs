@@ -13,6 +13,12 @@ use super::record::{Position, Range};
 use crate::cell::ViewCell;
 use crate::status::{OperatorStatus, PipelineState};
 
+/// What every pipeline may hold of what cannot be spilled, before it has to wait.
+const UNSPILLED_BYTES: usize = 64 * 1024 * 1024;
+
+/// The rows of the views may take a quarter of a pipeline's memory, the operators the rest.
+const VIEWS_PART: usize = 4;
+
 /// See the module's description.
 pub struct Shared {
     pub plan: Arc<PipelinePlan>,
@@ -32,6 +38,10 @@ pub struct Shared {
     /// Newest step up to which step records may go, because snapshots make them superfluous (0: none).
     pub trim_step: AtomicU64,
     pub snapshot_bytes: AtomicU64,
+    /// Steps are this many times smaller than they could be, because results did not fit into a commit.
+    pub step_divisor: AtomicUsize,
+    /// They did not right now.
+    pub oversized: AtomicBool,
     pub memory: Arc<NodeMemory>,
     pub state_bytes: AtomicUsize,
 }
@@ -57,8 +67,17 @@ pub struct Visible {
 #[derive(Debug)]
 pub struct NodeMemory {
     pub used: AtomicI64,
+    /// Pipelines that share it.
+    pub pipelines: AtomicUsize,
     pub node_max: AtomicUsize,
     pub pipeline_max: AtomicUsize,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.account(0);
+        self.memory.pipelines.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Shared {
@@ -81,6 +100,7 @@ impl Shared {
             dead_by_input: Vec::new(),
             withheld: Vec::new(),
         };
+        memory.pipelines.fetch_add(1, Ordering::AcqRel);
         Arc::new(Self {
             plan,
             cells,
@@ -93,6 +113,8 @@ impl Shared {
             wake: Arc::new(Notify::new()),
             trim_step: AtomicU64::new(0),
             snapshot_bytes: AtomicU64::new(0),
+            step_divisor: AtomicUsize::new(1),
+            oversized: AtomicBool::new(false),
             memory,
             state_bytes: AtomicUsize::new(0),
         })
@@ -149,27 +171,36 @@ impl Shared {
         self.published.send_modify(|count| *count += 1);
     }
 
-    /// Accounts the state's size; answers why the pipeline has to wait, if it has to.
+    /// Bytes of memory that its state may take: its equal share of the node's, and more while others leave theirs.
+    pub fn allowance(&self) -> usize {
+        let memory = &self.memory;
+        let node_max = memory.node_max.load(Ordering::Acquire);
+        let share = node_max / memory.pipelines.load(Ordering::Acquire).max(1);
+        let own = i64::try_from(self.state_bytes.load(Ordering::Acquire)).unwrap_or(i64::MAX);
+        let others = usize::try_from(memory.used.load(Ordering::Acquire) - own).unwrap_or(0);
+        share
+            .max(node_max.saturating_sub(others))
+            .min(memory.pipeline_max.load(Ordering::Acquire))
+    }
+
+    /// Bytes of memory that the rows of its views may take.
+    pub fn view_allowance(&self) -> usize {
+        self.allowance() / VIEWS_PART
+    }
+
+    /// Accounts the state's size; answers why the pipeline has to wait, if it has to: it holds more than it may of what cannot be spilled.
     pub fn account(&self, bytes: usize) -> Option<String> {
         let before = self.state_bytes.swap(bytes, Ordering::AcqRel);
         let change =
             i64::try_from(bytes).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX);
         let used = self.memory.used.fetch_add(change, Ordering::AcqRel) + change;
-        let pipeline_max = self.memory.pipeline_max.load(Ordering::Acquire);
-        let node_max = self.memory.node_max.load(Ordering::Acquire);
-        if bytes > pipeline_max {
-            return Some(format!(
-                "its state takes {} MiB, the limit of a pipeline is {} MiB",
-                mib(bytes),
-                mib(pipeline_max)
-            ));
-        }
-        let used = usize::try_from(used).unwrap_or(0);
-        (used > node_max && bytes > 0).then(|| {
+        debug_assert!(used >= 0);
+        let allowed = self.allowance();
+        (bytes > (allowed / 4).saturating_add(allowed).saturating_add(UNSPILLED_BYTES)).then(|| {
             format!(
-                "the state of all pipelines takes {} MiB, the limit of the node is {} MiB",
-                mib(used),
-                mib(node_max)
+                "its state takes {} MiB of memory that cannot go to disk, it may take {} MiB (--state-memory)",
+                mib(bytes),
+                mib(allowed)
             )
         })
     }

@@ -1,19 +1,24 @@
 //! Snapshot files: a pipeline's whole state after one step, so that only the steps since need to be run again.
 //!
 //! ```text
-//! magic "HWSNAP\0" + version u8 | generation u64 | step u64 | fingerprint length u64 + text | body length u64 + body | CRC-32C u32 of all before
+//! magic "HWSNAP\0" + version u8 | generation u64 | step u64 | fingerprint length u64 + text | parts u64 + u64* | body length u64 + body | CRC-32C u32 of all before
 //! ```
-//! Integers little endian. Written to a temporary name, synced, renamed, folder synced; the newest two are kept. A file that is
+//! Integers little endian. Parts are files of their own ([`super::spill`]) that the state in the body refers to. Written to a temporary name, synced, renamed, folder synced; the newest two are kept. A file that is
 //! torn, rotten or of another version is passed over: an older one or the input itself gives the same state.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use headwater_base::PartId;
+
+use super::spill::{PinKey, SpillDir};
 use crate::codec::{corrupt, get_bytes, get_u64, put_bytes, put_u64};
 
 /// Version of the layout of the file and of everything in the body that is the engine's own.
-pub const SNAPSHOT_VERSION: u8 = 2;
+pub const SNAPSHOT_VERSION: u8 = 3;
 const MAGIC: &[u8; 7] = b"HWSNAP\0";
 const CRC_BYTES: usize = 4;
 const KEPT: usize = 2;
@@ -33,6 +38,7 @@ pub struct SnapshotId {
 #[derive(Clone, Debug)]
 pub struct SnapshotDir {
     dir: PathBuf,
+    spill: Arc<SpillDir>,
 }
 
 impl SnapshotDir {
@@ -46,15 +52,32 @@ impl SnapshotDir {
                 name.push_str(&format!("%{byte:02x}"));
             }
         }
+        let dir = state_dir.join(name);
         Self {
-            dir: state_dir.join(name),
+            spill: Arc::new(SpillDir::new(&dir.join("parts"))),
+            dir,
         }
     }
 
-    /// Writes one for good and lets go of the oldest.
+    /// The parts of its state.
+    pub fn spill(&self) -> &Arc<SpillDir> {
+        &self.spill
+    }
+
+    /// Writes one for good, with the parts that are pinned for it, and lets go of the oldest. Bytes that had to be written.
     pub fn write(&self, id: &SnapshotId, body: &[u8]) -> io::Result<u64> {
+        let written = self.write_file(id, body);
+        if written.is_err() {
+            self.spill.unpin((id.generation, id.step));
+        }
+        written
+    }
+
+    fn write_file(&self, id: &SnapshotId, body: &[u8]) -> io::Result<u64> {
         fs::create_dir_all(&self.dir)?;
-        let head = encode_head(id, body.len())?;
+        let parts = self.spill.pinned((id.generation, id.step));
+        let synced = self.spill.sync(&parts)?;
+        let head = encode_head(id, &parts, body.len())?;
         let name = format!("{:020}-{:020}.snap", id.generation, id.step);
         let temporary = self.dir.join(TEMPORARY);
         let done = write_synced(&temporary, &head, body)
@@ -66,13 +89,26 @@ impl SnapshotDir {
         }
         File::open(&self.dir)?.sync_all()?;
         for old in self.files().into_iter().skip(KEPT) {
+            let key = key_of(&old);
             fs::remove_file(old)?;
+            key.into_iter().for_each(|key| self.spill.unpin(key));
         }
-        Ok((head.len() + body.len() + CRC_BYTES) as u64)
+        Ok((head.len() + body.len() + CRC_BYTES) as u64 + synced)
     }
 
-    /// Removes what a crash left in the middle of a write.
+    /// Forgets all snapshots: the state begins again from the input.
+    pub fn discard(&self) {
+        for file in self.files() {
+            let _ = fs::remove_file(file);
+        }
+        self.spill.tidy(BTreeMap::new());
+    }
+
+    /// Removes what a crash left in the middle of a write, and parts that no snapshot has.
     pub fn tidy(&self) {
+        let parts = |path: PathBuf| Some((key_of(&path)?, parts_of(&path).ok()?));
+        self.spill
+            .tidy(self.files().into_iter().filter_map(parts).collect());
         let Ok(entries) = fs::read_dir(&self.dir) else {
             return;
         };
@@ -143,14 +179,39 @@ fn write_synced(path: &Path, head: &[u8], body: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+fn key_of(path: &Path) -> Option<PinKey> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".snap")?;
+    let (generation, step) = name.split_once('-')?;
+    Some((generation.parse().ok()?, step.parse().ok()?))
+}
+
+/// The parts that a file refers to, without reading all of it. What they say is only believed once the checksum was seen.
+fn parts_of(path: &Path) -> io::Result<Vec<PartId>> {
+    let mut file = io::BufReader::new(File::open(path)?);
+    let mut head = [0; MAGIC.len() + 1];
+    file.read_exact(&mut head)?;
+    if head[MAGIC.len()] != SNAPSHOT_VERSION {
+        return Err(corrupt("another version"));
+    }
+    (get_u64(&mut file)?, get_u64(&mut file)?);
+    get_bytes(&mut file)?;
+    get_parts(&mut file)
+}
+
+fn get_parts(from: &mut impl Read) -> io::Result<Vec<PartId>> {
+    (0..get_u64(from)?).map(|_| get_u64(from)).collect()
+}
+
 /// Everything before the body.
-fn encode_head(id: &SnapshotId, body_bytes: usize) -> io::Result<Vec<u8>> {
+fn encode_head(id: &SnapshotId, parts: &[PartId], body_bytes: usize) -> io::Result<Vec<u8>> {
     let mut out = Vec::with_capacity(128);
     out.extend_from_slice(MAGIC);
     out.push(SNAPSHOT_VERSION);
     put_u64(&mut out, id.generation)?;
     put_u64(&mut out, id.step)?;
     put_bytes(&mut out, id.fingerprint.as_bytes())?;
+    put_u64(&mut out, parts.len() as u64)?;
+    parts.iter().try_for_each(|id| put_u64(&mut out, *id))?;
     put_u64(&mut out, body_bytes as u64)?;
     Ok(out)
 }
@@ -176,6 +237,7 @@ fn decode(bytes: &[u8]) -> io::Result<(SnapshotId, Vec<u8>)> {
     let step = get_u64(&mut rest)?;
     let fingerprint =
         String::from_utf8(get_bytes(&mut rest)?).map_err(|_| corrupt("fingerprint"))?;
+    get_parts(&mut rest)?;
     Ok((
         SnapshotId {
             generation,

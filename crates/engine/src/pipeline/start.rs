@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
-use headwater_base::{Offset, PartitionId};
+use headwater_base::{Offset, PartitionId, SpillStore};
 use headwater_connect::{StepLog, Visibility};
 use headwater_dataflow::Dataflow;
+use headwater_dataflow::spill::{Division, PART_BYTES_MAX};
 use headwater_formats::TableDecoder;
 use headwater_sql::{StepClock, physical_schema_of};
 use headwater_views::ViewStore;
@@ -28,12 +30,20 @@ use super::seed::Seeds;
 use super::shared::{NodeMemory, Shared};
 use super::sharing::Sharings;
 use super::snapshot::{SnapshotDir, SnapshotId};
-use super::table::TableState;
+use super::tables::Table;
 use super::{figures, persist, publish, watermark};
 use crate::alerts::state::{AlertEvent, AlertState};
 use crate::cell::{ViewCell, ViewInfo};
 use crate::codec;
 use crate::config::EngineConfig;
+use crate::status::PipelineState;
+
+/// How much smaller steps become when the results of one do not fit into a commit, and how small at most.
+const STEP_DIVISOR_GROWTH: usize = 8;
+const STEP_DIVISOR_MAX: usize = 65_536;
+
+/// A state has at least this many parts before it is spilled.
+const PARTS_IN_MEMORY_MIN: usize = 16;
 
 /// A pipeline's threads. Dropping it does not stop them.
 pub struct Running {
@@ -82,7 +92,13 @@ pub fn start(plan: Arc<PipelinePlan>, around: Surroundings) -> std::io::Result<R
     let thread = std::thread::Builder::new()
         .name(format!("pipeline-{}", plan.name))
         .spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| live(&own, around)));
+            let snapshots = SnapshotDir::new(&around.config.state_dir, &own.plan.name);
+            let go = || catch_unwind(AssertUnwindSafe(|| live(&own, around.clone(), &snapshots)));
+            let mut result = go();
+            while matches!(result, Ok(Err(_))) && !own.stopping() && can_go_on(&own, &snapshots) {
+                own.set_state(PipelineState::Starting);
+                result = go();
+            }
             match result {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => own.fail(error.to_string()),
@@ -95,13 +111,52 @@ pub fn start(plan: Arc<PipelinePlan>, around: Surroundings) -> std::io::Result<R
     })
 }
 
-fn live(shared: &Arc<Shared>, around: Surroundings) -> Result<(), StepFailure> {
-    let snapshots = SnapshotDir::new(&around.config.state_dir, &shared.plan.name);
+/// Whether a failure is of a kind that the pipeline gets over by itself, from its last snapshot: a part of its state that cannot be read, and
+/// a step whose results are more than one commit takes, of which nothing was written.
+fn can_go_on(shared: &Shared, snapshots: &SnapshotDir) -> bool {
+    let pipeline = &shared.plan.name;
+    if snapshots.spill().is_damaged() {
+        tracing::warn!(
+            pipeline,
+            "a part of the state is damaged: it begins again from the input"
+        );
+        snapshots.discard();
+        return true;
+    }
+    let divisor = shared.step_divisor.load(Ordering::Acquire);
+    if shared.oversized.swap(false, Ordering::AcqRel) && divisor < STEP_DIVISOR_MAX {
+        tracing::warn!(
+            pipeline,
+            "a step's results are more than one commit takes: it takes smaller ones"
+        );
+        shared
+            .step_divisor
+            .store(divisor * STEP_DIVISOR_GROWTH, Ordering::Release);
+        return true;
+    }
+    false
+}
+
+fn live(
+    shared: &Arc<Shared>,
+    around: Surroundings,
+    snapshots: &SnapshotDir,
+) -> Result<(), StepFailure> {
     snapshots.tidy();
+    let told = Arc::downgrade(shared);
+    snapshots.spill().when_full(Box::new(move |reason| {
+        let Some(shared) = told.upgrade().filter(|shared| !shared.stopping()) else {
+            return false;
+        };
+        shared.set_state(reason.map_or(PipelineState::Running, |reason| {
+            PipelineState::Paused(reason.to_owned())
+        }));
+        true
+    }));
     let depth = around.config.steps.in_flight_max;
     let (publish, publisher) =
         publish::spawn(Arc::clone(shared), snapshots.clone(), depth).map_err(failure)?;
-    let mut runner = recovered(shared, around, snapshots, publish)?;
+    let mut runner = recovered(shared, around, snapshots.clone(), publish)?;
     let result = runner.run();
     drop(runner);
     let _ = publisher.join();
@@ -145,7 +200,8 @@ fn recovered(
             "its step records cannot be read by this version".to_owned(),
         ));
     }
-    let mut core = fresh_core(&plan, &around)?;
+    let mut core = fresh_core(&plan, &around, &snapshots)?;
+    core.allow(shared.allowance())?;
     let start = core.positions();
     let now_ms = around.config.clock.now_ms();
     let mut anchors = Vec::new();
@@ -190,6 +246,7 @@ fn recovered(
         topics: around.topics.clone(),
         steps: around.steps,
         publish,
+        spill: Arc::clone(snapshots.spill()),
         catch_up: Vec::new(),
         seeds: Seeds::after(&genesis, steps.last().map(|(_, step)| step)),
         genesis,
@@ -227,6 +284,7 @@ fn replay(
         let out = runner.core.run(record, &taken)?;
         runner.book.steps_since_snapshot += 1;
         runner.publish(record, out, &[], None)?;
+        runner.account()?;
     }
     if rebuilt {
         adopt_alerts(runner)?;
@@ -276,7 +334,7 @@ fn from_snapshot(
             Err(error) => {
                 tracing::warn!(pipeline = runner.core.plan.name, %error, "passing over a snapshot");
                 let plan = Arc::clone(&runner.core.plan);
-                runner.core = fresh_core(&plan, around)?;
+                runner.core = fresh_core(&plan, around, snapshots)?;
                 runner.core.generation = generation;
                 place(&mut runner.core, &runner.genesis.base.clone());
                 tried.push(id);
@@ -302,7 +360,8 @@ fn restore(runner: &mut Runner, body: &[u8]) -> std::io::Result<()> {
         let (_, rows) = found.ok_or_else(|| codec::corrupt("a view is missing"))?;
         let (schema, layout) =
             cell.with_store(|store| (Arc::clone(store.schema()), store.layout().clone()));
-        let store = ViewStore::read_from(&mut rows.as_slice(), schema, layout)
+        let spill = Arc::clone(&runner.spill) as Arc<dyn SpillStore>;
+        let store = ViewStore::read_from(&mut rows.as_slice(), schema, layout, Some(&spill))
             .map_err(std::io::Error::other)?;
         restored.push((cell, store));
     }
@@ -343,6 +402,7 @@ fn rebuild(
         };
         let out = runner.core.run(&record, &taken)?;
         runner.publish(&record, out, &[], None)?;
+        runner.account()?;
         if shared.stopping() {
             return Err(StepFailure("stopped while it was being rebuilt".to_owned()));
         }
@@ -394,13 +454,31 @@ fn show_changelog_ends(runner: &Runner) -> Result<(), StepFailure> {
     Ok(())
 }
 
-fn fresh_core(plan: &Arc<PipelinePlan>, around: &Surroundings) -> Result<Core, StepFailure> {
-    let inputs = plan
-        .inputs
-        .iter()
-        .enumerate()
-        .map(|(index, input)| fresh_input(index, input, around));
-    let flows = plan.flows.iter().map(fresh_flow);
+/// How its states are divided: parts are small against what may be in memory.
+fn division(around: &Surroundings, snapshots: &SnapshotDir) -> Division {
+    let pipeline_max = around.memory.pipeline_max.load(Ordering::Acquire);
+    Division {
+        part_bytes_max: PART_BYTES_MAX.min(pipeline_max / PARTS_IN_MEMORY_MIN),
+        threads_max: super::flows::cores(),
+        parallel_rows_min: around.config.steps.parallel_rows_min,
+        store: Some(Arc::clone(snapshots.spill()) as Arc<dyn SpillStore>),
+    }
+}
+
+fn fresh_core(
+    plan: &Arc<PipelinePlan>,
+    around: &Surroundings,
+    snapshots: &SnapshotDir,
+) -> Result<Core, StepFailure> {
+    let division = division(around, snapshots);
+    let inputs = plan.inputs.iter().enumerate().map(|(index, input)| {
+        let table = input.is_table().then(|| {
+            let store = Arc::clone(snapshots.spill()) as Arc<dyn SpillStore>;
+            Table::new(Arc::clone(&input.schema), division.part_bytes_max, store)
+        });
+        fresh_input(index, input, table, around)
+    });
+    let flows = plan.flows.iter().map(|flow| fresh_flow(flow, &division));
     Ok(Core {
         plan: Arc::clone(plan),
         inputs: inputs.collect::<Result<_, _>>()?,
@@ -419,6 +497,7 @@ fn fresh_core(plan: &Arc<PipelinePlan>, around: &Surroundings) -> Result<Core, S
 fn fresh_input(
     index: usize,
     plan: &InputPlan,
+    table: Option<Table>,
     around: &Surroundings,
 ) -> Result<InputState, StepFailure> {
     let number = u32::try_from(index).map_err(failure)?;
@@ -463,9 +542,6 @@ fn fresh_input(
             if plan.from_latest { end } else { start },
         )
     });
-    let table = plan
-        .is_table()
-        .then(|| TableState::new(Arc::clone(&plan.schema)));
     Ok(InputState {
         partitions: partitions.collect(),
         decoder,
@@ -476,8 +552,8 @@ fn fresh_input(
     })
 }
 
-fn fresh_flow(plan: &FlowPlan) -> Result<FlowState, StepFailure> {
-    let dataflow = Dataflow::new(&plan.graph).map_err(failure)?;
+fn fresh_flow(plan: &FlowPlan, division: &Division) -> Result<FlowState, StepFailure> {
+    let dataflow = Dataflow::with(&plan.graph, division).map_err(failure)?;
     let dataflow = dataflow.timed(figures::ticks);
     Ok(FlowState {
         dataflow,

@@ -6,8 +6,8 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::interleave_record_batch;
+use datafusion::arrow::array::{RecordBatch, UInt64Array};
+use datafusion::arrow::compute::{interleave_record_batch, take_record_batch};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use foldhash::fast::FixedState;
@@ -261,10 +261,19 @@ impl TableState {
     }
 
     pub fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
-        let count = codec::get_u64(from)?;
+        self.restore_where(from, &|_| true)
+    }
+
+    /// Takes the wanted keys of what was written.
+    pub fn restore_where(
+        &mut self,
+        from: &mut dyn Read,
+        wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> io::Result<()> {
         let mut fresh = Self::new(self.schema.clone());
+        // Of each slot the row in what was written, past 0.
         let mut rows_of = Vec::new();
-        for _ in 0..count {
+        for _ in 0..codec::get_u64(from)? {
             let key = codec::get_bytes(from)?;
             let timestamp_ms = codec::get_i64(from)?;
             let partition = i32::try_from(codec::get_i64(from)?).map_err(io::Error::other)?;
@@ -273,21 +282,25 @@ impl TableState {
                 partition,
                 offset: codec::get_i64(from)?,
             };
-            fresh.slot_of(key, at);
-            rows_of.push(codec::get_u64(from)?);
+            let row = codec::get_u64(from)?;
+            if wanted(&key) {
+                fresh.slot_of(key, at);
+                rows_of.push(row);
+            }
         }
         let rows = codec::get_batch(from)?;
-        fresh.push_chunk(&rows);
-        for (slot, row) in rows_of.into_iter().enumerate().filter(|(_, row)| *row > 0) {
-            let row = u32::try_from(row - 1).map_err(io::Error::other)?;
-            let owner = fresh.chunks[0]
-                .owner
-                .get_mut(row as usize)
-                .ok_or_else(|| codec::corrupt("row of a key"))?;
-            *owner = u32::try_from(slot).map_err(io::Error::other)?;
-            fresh.slots[slot].place = Some((0, row));
-            fresh.live += 1;
+        let live = (0u32..).zip(&rows_of).filter(|(_, row)| **row > 0);
+        let (slots, places): (Vec<u32>, Vec<u64>) = live.map(|(slot, row)| (slot, row - 1)).unzip();
+        if places.iter().any(|row| *row >= rows.num_rows() as u64) {
+            return Err(codec::corrupt("row of a key"));
         }
+        let places: UInt64Array = places.into();
+        fresh.push_chunk(&take_record_batch(&rows, &places).map_err(io::Error::other)?);
+        for (row, slot) in (0u32..).zip(&slots) {
+            fresh.slots[*slot as usize].place = Some((0, row));
+        }
+        fresh.live = slots.len();
+        fresh.chunks[0].owner = slots;
         *self = fresh;
         Ok(())
     }

@@ -16,18 +16,42 @@ use crate::law::check_sinks;
 /// The state folder as a crash leaves it.
 fn copied(from: &Path) -> TempDir {
     let to = tempfile::tempdir().unwrap();
-    for pipeline in std::fs::read_dir(from).into_iter().flatten().flatten() {
-        let target = to.path().join(pipeline.file_name());
-        std::fs::create_dir_all(&target).unwrap();
-        for file in std::fs::read_dir(pipeline.path()).unwrap().flatten() {
-            // A file may be renamed while it is copied, as it may while a machine dies.
-            let _ = std::fs::copy(file.path(), target.join(file.file_name()));
-        }
-    }
+    copy_all(from, to.path());
     to
 }
 
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    // Snapshots before their parts: what a snapshot refers to stays until the snapshot has gone.
+    let mut entries: Vec<_> = std::fs::read_dir(from)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect();
+    entries.sort_by_key(|entry| entry.path().is_dir());
+    for entry in entries {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            // A file may be renamed while it is copied, as it may while a machine dies.
+            let _ = std::fs::copy(entry.path(), target);
+        }
+    }
+}
+
 async fn survive(seed: u64, steps_max: u64, lose_snapshots: bool) {
+    survive_within(seed, steps_max, lose_snapshots, usize::MAX).await;
+}
+
+/// `memory`: bytes that the state may take.
+async fn survive_within(seed: u64, steps_max: u64, lose_snapshots: bool, memory: usize) {
+    let eager = |dir: &Path, rows_max, steps_max| {
+        let mut config = eager(dir, rows_max, steps_max);
+        config.node_state_bytes_max = memory;
+        config.pipeline_state_bytes_max = memory;
+        config
+    };
     let all = inputs(240, seed);
     let log = MemoryStepLog::new();
     let dir = tempfile::tempdir().unwrap();
@@ -98,6 +122,53 @@ async fn with_snapshots_at_every_step() {
 async fn with_snapshots_now_and_then() {
     for seed in 10..14 {
         survive(seed, 9, false).await;
+    }
+}
+
+/// Nothing fits in memory: every state is in parts on disk, and every view.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_its_state_on_disk() {
+    for (seed, steps_max) in [(40, 1), (42, 9)] {
+        survive_within(seed, steps_max, false, 48 * 1024).await;
+    }
+}
+
+/// A part of the state that is rotten or gone is made again from the input.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_rotten_parts() {
+    for seed in 50..53 {
+        let all = inputs(240, seed);
+        let dir = tempfile::tempdir().unwrap();
+        let within = |dir: &Path| {
+            let mut config = eager(dir, 5, 7);
+            config.node_state_bytes_max = 48 * 1024;
+            config.pipeline_state_bytes_max = 48 * 1024;
+            config
+        };
+        let configured = within(dir.path());
+        let mut node = Node::on(MemoryStepLog::new(), dir, configured, None).await;
+        node.apply().await;
+        produce(&node.log, &all[..160]).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        node.engine.stop().await;
+        let parts: Vec<_> = std::fs::read_dir(node.dir.path().join("shop/parts"))
+            .unwrap()
+            .flatten()
+            .collect();
+        assert!(parts.len() > 10, "{} parts", parts.len());
+        for (at, part) in parts.iter().enumerate().filter(|(at, _)| at % 5 == 0) {
+            match at % 2 {
+                0 => std::fs::write(part.path(), b"rotten").unwrap(),
+                _ => std::fs::remove_file(part.path()).unwrap(),
+            }
+        }
+        let configured = within(node.dir.path());
+        node = Node::on(node.log, node.dir, configured, None).await;
+        produce(&node.log, &all[160..]).await;
+        node.settle().await;
+        node.check_law().await;
+        check_sinks(&node).await;
+        node.engine.stop().await;
     }
 }
 

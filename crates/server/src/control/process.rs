@@ -149,6 +149,19 @@ impl NodeControl {
                 .absolute(pipeline.step);
             metrics::gauge!("headwater_pipeline_state_bytes", "pipeline" => name())
                 .set(pipeline.state_bytes as f64);
+            for operator in pipeline
+                .operators
+                .iter()
+                .filter(|o| o.state_bytes + o.spilled_bytes > 0)
+            {
+                let labels = [("pipeline", name()), ("operator", operator.id.clone())];
+                metrics::gauge!("headwater_operator_state_bytes", &labels)
+                    .set(operator.state_bytes as f64);
+                metrics::gauge!("headwater_operator_spilled_bytes", &labels)
+                    .set(operator.spilled_bytes as f64);
+                metrics::counter!("headwater_operator_state_loads_total", &labels)
+                    .absolute(operator.state_loads);
+            }
         }
         for sink in &status.sinks {
             metrics::gauge!("headwater_sink_lag_records", "sink" => sink.name.clone())
