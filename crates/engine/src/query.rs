@@ -178,7 +178,7 @@ impl Engine {
         let failed =
             |error: datafusion::error::DataFusionError| SqlError::new(error.strip_backtrace());
         if let Some((_, cell)) = self.owner(name) {
-            return view_table(cell.picture().rows).map_err(failed);
+            return view_table(cell.picture().rows, cell.info.key.clone()).map_err(failed);
         }
         if name == builtin::ERRORS {
             return batches_table(builtin::errors_schema(), vec![self.errors()?]).map_err(failed);

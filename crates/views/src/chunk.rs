@@ -3,11 +3,18 @@
 //! The rows are never touched after the chunk is made; the bitmap is copied when it changes while a reader holds it. So a
 //! clone of a chunk is a consistent picture for two reference counts.
 
-use std::sync::Arc;
+use std::cmp::Ordering;
+use std::ops::{Bound, Range};
+use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{Array, BooleanArray, UInt32Array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, BooleanArray, DynComparator, UInt32Array, make_comparator,
+};
 use datafusion::arrow::buffer::{BooleanBuffer, Buffer};
-use datafusion::arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use datafusion::arrow::compute::{
+    SortColumn, SortOptions, concat_batches, filter_record_batch, lexsort_to_indices,
+    take_record_batch,
+};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 
@@ -34,7 +41,15 @@ struct Body {
     /// What the index compares; absent in views without index.
     keys: Option<RowKeys>,
     bytes: usize,
+    /// Its rows by key, once somebody has asked for rows by key.
+    by_key: OnceLock<UInt32Array>,
 }
+
+/// Of the rows of a key's range; those without a value come first.
+const BY_KEY: SortOptions = SortOptions {
+    descending: false,
+    nulls_first: true,
+};
 
 #[derive(Debug)]
 enum RowIds {
@@ -103,6 +118,7 @@ impl Chunk {
                 ids,
                 keys,
                 bytes,
+                by_key: OnceLock::new(),
             }),
             dead: None,
             dead_rows: 0,
@@ -162,6 +178,75 @@ impl Chunk {
         Arc::make_mut(dead)[row / 64] |= 1 << (row % 64);
         self.dead_rows += 1;
         true
+    }
+
+    /// The rows that are there whose first key columns lie between the bounds. `key`: the same columns at every call.
+    pub fn between(
+        &self,
+        key: &[usize],
+        lower: Bound<&[ArrayRef]>,
+        upper: Bound<&[ArrayRef]>,
+    ) -> Result<RecordBatch, ArrowError> {
+        let order = match self.body.by_key.get() {
+            Some(order) => order,
+            None => {
+                let order = self.order_by(key)?;
+                self.body.by_key.get_or_init(|| order)
+            }
+        };
+        let Range { start, end } = self.range(order, key, lower, upper)?;
+        let found = order.values().get(start..end).unwrap_or_default();
+        let there = found.iter().filter(|row| !self.is_dead(**row as usize));
+        take_record_batch(
+            &self.body.batch,
+            &UInt32Array::from_iter_values(there.copied()),
+        )
+    }
+
+    fn order_by(&self, key: &[usize]) -> Result<UInt32Array, ArrowError> {
+        let columns = key.iter().map(|column| SortColumn {
+            values: Arc::clone(self.body.batch.column(*column)),
+            options: Some(BY_KEY),
+        });
+        lexsort_to_indices(&columns.collect::<Vec<_>>(), None)
+    }
+
+    /// Places in the order by key.
+    fn range(
+        &self,
+        order: &UInt32Array,
+        key: &[usize],
+        lower: Bound<&[ArrayRef]>,
+        upper: Bound<&[ArrayRef]>,
+    ) -> Result<Range<usize>, ArrowError> {
+        // How many rows come before the bound; `through`: those that are equal to it as well.
+        let before = |values: &[ArrayRef], through: bool| -> Result<usize, ArrowError> {
+            let columns = key.iter().zip(values);
+            let compare = columns
+                .map(|(column, value)| {
+                    make_comparator(self.body.batch.column(*column), value, BY_KEY)
+                })
+                .collect::<Result<Vec<DynComparator>, _>>()?;
+            let to_bound = |row: usize| {
+                let each = compare.iter().map(|compare| compare(row, 0));
+                each.fold(Ordering::Equal, Ordering::then)
+            };
+            Ok(order.values().partition_point(|row| {
+                let there = to_bound(*row as usize);
+                there == Ordering::Less || (through && there == Ordering::Equal)
+            }))
+        };
+        let start = match lower {
+            Bound::Unbounded => 0,
+            Bound::Included(values) => before(values, false)?,
+            Bound::Excluded(values) => before(values, true)?,
+        };
+        let end = match upper {
+            Bound::Unbounded => order.len(),
+            Bound::Included(values) => before(values, true)?,
+            Bound::Excluded(values) => before(values, false)?,
+        };
+        Ok(start..end.max(start))
     }
 
     /// All rows, dead ones included.

@@ -7,6 +7,8 @@ mod chunk;
 mod cold;
 mod error;
 mod index;
+mod keyed;
+mod lookup;
 mod part;
 mod persist;
 mod retention;

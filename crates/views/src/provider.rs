@@ -15,12 +15,24 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 
+use crate::keyed::KeyedTable;
 use crate::snapshot::ViewSnapshot;
 
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, String>> + Send>;
 
-/// The rows of a view at one moment.
-pub fn view_table(snapshot: Arc<ViewSnapshot>) -> Result<Arc<dyn TableProvider>> {
+/// The rows of a view at one moment. With `key`, the columns that it is keyed by, conditions on the first of them are answered
+/// without reading other rows.
+pub fn view_table(
+    snapshot: Arc<ViewSnapshot>,
+    key: Option<Vec<usize>>,
+) -> Result<Arc<dyn TableProvider>> {
+    match key {
+        Some(key) if !key.is_empty() => Ok(Arc::new(KeyedTable::new(snapshot, key))),
+        _ => all_rows(snapshot),
+    }
+}
+
+pub(crate) fn all_rows(snapshot: Arc<ViewSnapshot>) -> Result<Arc<dyn TableProvider>> {
     let schema = Arc::clone(snapshot.schema());
     lazy_table(schema, move || {
         Box::new(

@@ -72,15 +72,23 @@ impl ViewSnapshot {
     }
 
     /// The rows whose key columns lie between the bounds, without reading the others. A bound has an array of one row for each of the
-    /// first columns of the key, as many as it wants to name. `None`: the rows are in memory and not in order of a key.
+    /// first columns of the key, as many as it wants to name. `key`: the columns that the view is keyed by. `None`: it is not.
     pub fn between(
         &self,
+        key: &[usize],
         lower: Bound<&[ArrayRef]>,
         upper: Bound<&[ArrayRef]>,
     ) -> Option<Result<Batches, ArrowError>> {
         match &self.away {
             Away::All(sorted) => Some(sorted.between(lower, upper)),
-            _ => None,
+            Away::Oldest(_) => None,
+            Away::None => {
+                let found = self.chunks.iter().map(|c| c.between(key, lower, upper));
+                let found: Vec<_> = found
+                    .filter(|batch| !batch.as_ref().is_ok_and(|b| b.num_rows() == 0))
+                    .collect();
+                Some(Ok(Box::new(found.into_iter())))
+            }
         }
     }
 

@@ -274,7 +274,7 @@ impl Model {
 fn between(snapshot: &ViewSnapshot, from: &str, to: &str) -> Vec<Row> {
     let bound = |key: &str| -> Vec<ArrayRef> { vec![Arc::new(StringArray::from(vec![key]))] };
     let (from, to) = (bound(from), bound(to));
-    let batches = snapshot.between(Bound::Included(&from), Bound::Excluded(&to));
+    let batches = snapshot.between(&[0], Bound::Included(&from), Bound::Excluded(&to));
     let batches: Vec<RecordBatch> = batches.unwrap().unwrap().map(Result::unwrap).collect();
     batches.iter().flat_map(rows_in).collect()
 }

@@ -64,11 +64,11 @@ async fn answers_over_one_moment() {
     let mut store = store(1000);
     let session = adhoc.session(&SessionContext::new().state());
     session
-        .register_table("a", view_table(store.snapshot()).unwrap())
+        .register_table("a", view_table(store.snapshot(), Some(vec![0])).unwrap())
         .unwrap();
     store.apply(&batch(0..999), Some(&[false; 999])).unwrap();
     session
-        .register_table("b", view_table(store.snapshot()).unwrap())
+        .register_table("b", view_table(store.snapshot(), Some(vec![0])).unwrap())
         .unwrap();
     let answer = select(
         &adhoc,
@@ -153,7 +153,7 @@ async fn hungry_and_failing_queries_end() {
     let adhoc = AdHoc::new(limits).unwrap();
     let session = adhoc.session(&SessionContext::new().state());
     session
-        .register_table("a", view_table(store(200_000).snapshot()).unwrap())
+        .register_table("a", view_table(store(200_000).snapshot(), None).unwrap())
         .unwrap();
     let failing = || -> Box<dyn Iterator<Item = Result<RecordBatch, String>> + Send> {
         Box::new(std::iter::once(Err("the log is away".into())))
