@@ -52,7 +52,7 @@ impl Field {
 
     pub fn complain(&self, what: String) {
         let t = self.clock.elapsed_us();
-        self.complaints.lock().push(format!("at {t}: {what}"));
+        self.complaints.lock().push(format!("{what} (at {t})"));
     }
 
     /// From now on clients finish what they are at and begin nothing.
