@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use headwater_base::{Offset, PartitionId};
+use headwater_base::{Offset, PartitionId, TopicId};
 use headwater_connect::step_log::{
     CommitError, DurableStep, Step, StepLog, StepRead, TopicInfo, Visibility,
 };
@@ -39,8 +39,12 @@ impl StepLog for Broker {
                 if catalog.topic(name).is_some() {
                     return Ok(Plan::default());
                 }
-                let change =
-                    catalog.create_any(name, self.fresh_topic_id(), partitions, kept_for_ever())?;
+                let change = catalog.create_any(
+                    name,
+                    self.topic_id_together(partitions),
+                    partitions,
+                    kept_for_ever(),
+                )?;
                 Ok(Plan::of(vec![change], false))
             })?;
             // In a log of one shard whatever makes use of the topic comes after it, so that nobody need wait for the
@@ -70,7 +74,7 @@ impl StepLog for Broker {
         max_bytes: usize,
         visibility: Visibility,
     ) -> std::io::Result<StepRead> {
-        let bound = bound(visibility);
+        let bound = self.bound(visibility);
         let (state, end) = self.producers.last_stable(&*self.log, partition, bound);
         let from = from.max(state.start);
         let out = match self.log.read(partition, from, max_bytes, bound) {
@@ -164,7 +168,36 @@ impl StepLog for Broker {
         visibility: Visibility,
         wake: Arc<Notify>,
     ) -> Box<dyn Send + Sync> {
-        Box::new(self.log.register(partitions, bound(visibility), wake))
+        Box::new(self.log.register(partitions, self.bound(visibility), wake))
+    }
+}
+
+/// Most tries to find an id whose partitions all live in one shard: enough for eight partitions and four shards.
+const PLACES_TRIED_MAX: usize = 1 << 18;
+
+impl Broker {
+    /// A commit of a log of several shards may come back without one of another shard that was submitted before it, so that only what
+    /// is durable can be worked on.
+    fn bound(&self, visibility: Visibility) -> Bound {
+        match visibility {
+            Visibility::InFlight if self.log.shards() == 1 => Bound::Submitted,
+            _ => Bound::Durable,
+        }
+    }
+
+    /// What a pipeline writes lives in one shard, because a commit is atomic within one.
+    fn topic_id_together(&self, partitions: i32) -> TopicId {
+        let together = |topic: &TopicId| {
+            (0..partitions).all(|index| {
+                let id = PartitionId {
+                    topic: *topic,
+                    index,
+                };
+                self.log.shard_of(id) == 0
+            })
+        };
+        let mut ids = (0..PLACES_TRIED_MAX).map(|_| self.fresh_topic_id());
+        ids.find(together).unwrap_or_else(|| self.fresh_topic_id())
     }
 }
 
@@ -172,13 +205,6 @@ impl StepLog for Broker {
 /// years ago, so that the usual retention would delete an answer as soon as it is there. An operator may set another one.
 fn kept_for_ever() -> std::collections::BTreeMap<String, String> {
     std::collections::BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())])
-}
-
-fn bound(visibility: Visibility) -> Bound {
-    match visibility {
-        Visibility::Durable => Bound::Durable,
-        Visibility::InFlight => Bound::Submitted,
-    }
 }
 
 fn info(topic: &Topic) -> TopicInfo {

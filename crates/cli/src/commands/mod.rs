@@ -5,6 +5,7 @@ pub mod apply;
 pub mod bench;
 pub mod config;
 pub mod consume;
+pub mod dead_letters;
 pub mod group;
 pub mod produce;
 mod signal;
@@ -28,6 +29,8 @@ pub enum Command {
     Produce(produce::ProduceArgs),
     /// Read records of a topic
     Consume(consume::ConsumeArgs),
+    /// List the records that pipelines could not take in, and replay them
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// List, describe, delete and reset consumer groups
     Group(group::GroupArgs),
     /// Measure how fast a broker is: any that speaks Kafka's protocol
@@ -47,6 +50,7 @@ impl Command {
             Self::Topic(args) => topic::run(args).await,
             Self::Produce(args) => produce::run(args).await,
             Self::Consume(args) => consume::run(args).await,
+            Self::DeadLetters(args) => dead_letters::run(args).await,
             Self::Group(args) => group::run(args).await,
             Self::Bench(args) => bench::run(args).await,
             Self::Acl(args) => acl::run(args).await,

@@ -31,7 +31,7 @@ pub enum Input {
 }
 
 /// A query and what it gives.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Query {
     pub line: usize,
     pub sql: String,
@@ -42,6 +42,8 @@ pub struct Query {
     pub changelog: Option<Vec<String>>,
     /// The view's rows are not what a batch gives, as told in the file: nothing but the expected rows is compared.
     pub view_only: bool,
+    /// Nobody knows what it gives but the batch; it may be refused.
+    pub open: bool,
 }
 
 impl Query {
@@ -141,6 +143,7 @@ fn record(group: &mut Group, block: &Block<'_>) {
                 expect: expect.unwrap_or_else(|| panic!("{place}: no ----")),
                 changelog,
                 view_only: words.contains(&"view-only"),
+                open: false,
             };
             if words[0] == "query" {
                 group.queries.push(query)
@@ -170,5 +173,27 @@ fn parts(body: &[&str]) -> Parts {
     match cut(rest, "---- changelog") {
         Some(at) => (sql, Some(owned(&rest[..at])), Some(owned(&rest[at + 1..]))),
         None => (sql, Some(owned(rest)), None),
+    }
+}
+
+impl Group {
+    /// The group as a file would have it, with these rows as what the queries give.
+    pub fn text(&self, answer: impl Fn(&Query) -> Option<Vec<String>>) -> String {
+        let mut out = format!("# {}\n", self.file);
+        let statements = self.statements.iter().map(|text| &text.sql);
+        let inputs = self.inputs.iter().filter_map(|input| match input {
+            Input::Sql(text) => Some(&text.sql),
+            Input::Records(..) => None,
+        });
+        statements
+            .chain(inputs)
+            .for_each(|sql| out.push_str(&format!("\nstatement ok\n{sql}\n")));
+        for query in &self.queries {
+            if let Some(rows) = answer(query) {
+                let rows: String = rows.iter().map(|row| format!("{row}\n")).collect();
+                out.push_str(&format!("\nquery\n{}\n----\n{rows}", query.sql));
+            }
+        }
+        out
     }
 }

@@ -1,5 +1,5 @@
 //! SQL as files, in the style of sqllogictest: what views hold after all input is in, whatever the order of arrival, the cut into steps, the
-//! number of threads, and crashes. `cases/README.md` says how a file is written.
+//! number of threads and of shards, and crashes. `cases/README.md` says how a file is written.
 //!
 //! `SLT=joins` runs the files whose name contains it, `SLT_SEED=7` draws the variants with another seed, `SLT_ALL=1` runs all of them,
 //! `SLT_DIR` reads another folder, `SLT_REWRITE=1` writes the answers of the batch into the files (to be held against another database
@@ -7,7 +7,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod file;
+mod generate;
+mod generated;
 mod input;
+mod log;
 mod node;
 mod rewrite;
 mod run;
@@ -64,7 +67,7 @@ fn views_hold_the_batch_answer() {
                 };
                 cases += group.queries.len() + group.errors.len();
                 runs += variants.len();
-                told.extend(run::group(group, &variants, rewriting));
+                told.extend(run::group(group, &variants, rewriting).failures);
             }
             if rewriting {
                 rewrite::file(&path, &told);

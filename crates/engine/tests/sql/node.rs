@@ -1,19 +1,18 @@
 //! An engine on a log in memory, records in, rows out, crashes in between.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_base::PartitionId;
-use headwater_connect::{Step, StepLog, Visibility};
+use headwater_connect::Visibility;
 use headwater_engine::config::{SnapshotPolicy, StepBounds};
-use headwater_engine::testing::MemoryStepLog;
 use headwater_engine::{Engine, EngineConfig};
 use headwater_record::{BatchBuilder, Codec};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::input::Record;
+use crate::log::Log;
 use crate::variant::{Random, Variant};
 
 pub const PIPELINE: &str = "slt";
@@ -22,7 +21,7 @@ const PARTITIONS: i32 = 3;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Node {
-    pub log: Arc<MemoryStepLog>,
+    pub log: Log,
     pub engine: Engine,
     dir: TempDir,
     variant: Variant,
@@ -52,12 +51,17 @@ fn config(dir: &Path, variant: &Variant) -> EngineConfig {
 
 impl Node {
     pub async fn new(variant: &Variant) -> Result<Self, String> {
-        Self::on(MemoryStepLog::new(), tempfile::tempdir().unwrap(), variant).await
+        Self::on(
+            Log::new(variant.shards),
+            tempfile::tempdir().unwrap(),
+            variant,
+        )
+        .await
     }
 
-    async fn on(log: Arc<MemoryStepLog>, dir: TempDir, variant: &Variant) -> Result<Self, String> {
+    async fn on(log: Log, dir: TempDir, variant: &Variant) -> Result<Self, String> {
         let config = config(dir.path(), variant);
-        let engine = Engine::start(config, log.clone(), None, None)
+        let engine = Engine::start(config, log.steps(), None, None)
             .await
             .map_err(|e| e.to_string())?;
         Ok(Self {
@@ -88,11 +92,7 @@ impl Node {
                 .min(at + 1 + usize::try_from(random.below(most)).unwrap());
             let mut batches: Vec<(PartitionId, BatchBuilder)> = Vec::new();
             for record in &records[at..end] {
-                let info = self
-                    .log
-                    .ensure_topic(&record.topic, PARTITIONS)
-                    .await
-                    .unwrap();
+                let info = self.log.topic(&record.topic, PARTITIONS).await;
                 let index = match &record.together {
                     Some(key) => key.bytes().map(i32::from).sum::<i32>() % info.partitions,
                     None => {
@@ -117,11 +117,7 @@ impl Node {
                 .into_iter()
                 .map(|(id, batch)| (id, batch.build()))
                 .collect();
-            let step = Step {
-                appends,
-                trims: Vec::new(),
-            };
-            self.log.commit(step).unwrap().1.await.unwrap();
+            self.log.append(appends).await;
             at = end;
         }
     }
@@ -148,9 +144,8 @@ impl Node {
 
     /// What a crash in the middle of the work leaves, started again.
     pub async fn crash(self, random: &mut Random) -> Result<Self, String> {
-        let target = self.log.commits() + usize::try_from(random.below(30)).unwrap();
-        for _ in 0..20 {
-            if self.log.commits() >= target || self.engine.settled(PIPELINE) {
+        for _ in 0..random.below(15) {
+            if self.engine.settled(PIPELINE) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -158,7 +153,7 @@ impl Node {
         self.log.hold();
         tokio::time::sleep(Duration::from_micros(300 * random.below(5))).await;
         let state = copied(self.dir.path());
-        let log = self.log.crash(usize::try_from(random.below(4)).unwrap());
+        let log = self.log.crash(random);
         self.log.release();
         self.engine.stop().await;
         let state = if random.below(8) == 0 {
@@ -193,14 +188,14 @@ impl Node {
 
     /// Keys and values of a topic, each partition in order.
     pub fn contents(&self, topic: &str) -> Vec<(Option<Value>, Option<Value>)> {
-        let Some(info) = self.log.topic(topic) else {
+        let log = self.log.steps();
+        let Some(info) = log.topic(topic) else {
             return Vec::new();
         };
         let json = |bytes: bytes::Bytes| serde_json::from_slice(&bytes).unwrap();
         let mut all = Vec::new();
         for index in 0..info.partitions {
-            let read = self
-                .log
+            let read = log
                 .read_committed(info.partition(index), 0, usize::MAX, Visibility::Durable)
                 .unwrap();
             for record in read

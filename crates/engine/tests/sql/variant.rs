@@ -35,6 +35,7 @@ pub struct Variant {
     pub shuffled: bool,
     pub step_rows: usize,
     pub threads: usize,
+    pub shards: u16,
     pub crashes: usize,
     /// A part of the rows is there before the views.
     pub late_views: bool,
@@ -49,6 +50,7 @@ impl fmt::Display for Variant {
             shuffled,
             step_rows,
             threads,
+            shards,
             crashes,
             late_views,
             lockstep,
@@ -62,7 +64,7 @@ impl fmt::Display for Variant {
         let one = if *lockstep { ", row by row" } else { "" };
         write!(
             f,
-            "{order}, steps of {step_rows}, {threads} threads, {crashes} crashes{late}{one} (SLT_SEED={seed})"
+            "{order}, steps of {step_rows}, {threads} threads, {shards} shards, {crashes} crashes{late}{one} (SLT_SEED={seed})"
         )
     }
 }
@@ -75,6 +77,7 @@ impl Variant {
             shuffled: false,
             step_rows: 1_000,
             threads: 1,
+            shards: 1,
             crashes: 0,
             late_views: false,
             lockstep: false,
@@ -82,17 +85,18 @@ impl Variant {
     }
 }
 
-/// Steps of 1, 7 and 1,000 rows; threads and order both ways; with and without crashes.
+/// Steps of 1, 7 and 1,000 rows; threads, shards and order both ways; with and without crashes.
 fn all(group: &Group, seed: u64) -> Vec<Variant> {
     let mut found = Vec::new();
     for (number, step_rows) in [1, 7, 1_000].into_iter().enumerate() {
-        for bits in 0..8_usize {
+        for bits in 0..16_usize {
             let on = |bit: usize| bits & (1 << bit) != 0;
             found.push(Variant {
                 seed,
                 shuffled: on(0) && !group.ordered,
                 step_rows,
                 threads: if on(1) { 4 } else { 1 },
+                shards: if on(3) { 4 } else { 1 },
                 crashes: if on(2) { 3 } else { 0 },
                 late_views: (bits + number) % 3 == 0,
                 lockstep: false,

@@ -60,6 +60,27 @@ impl Partition {
         }
     }
 
+    /// What is left of it after a crash that it survived up to `end`.
+    pub fn crashed(&self, end: Offset) -> Self {
+        let kept = self
+            .batches
+            .iter()
+            .filter(|(meta, _)| meta.last_offset < end);
+        let batches: VecDeque<(BatchMeta, Bytes)> = kept.cloned().collect();
+        let bytes = batches.iter().map(|(meta, _)| u64::from(meta.bytes)).sum();
+        Self {
+            life: self.life,
+            generation: self.state.generation,
+            state: PartitionState {
+                durable_end: end,
+                submitted_end: end,
+                bytes,
+                ..self.state
+            },
+            batches,
+        }
+    }
+
     pub fn push(&mut self, meta: BatchMeta, batch: Bytes) {
         self.state.submitted_end = meta.last_offset + 1;
         self.state.bytes += batch.len() as u64;
