@@ -186,7 +186,8 @@ def plain(value):
 
 
 def same(a, b):
-    if a == b:
+    # A time without a zone is told in UTC.
+    if a == b or (a.endswith("Z") and a[:-1] == b):
         return True
     try:
         x, y = decimal.Decimal(a), decimal.Decimal(b)
