@@ -26,6 +26,7 @@ mod recover;
 mod replay;
 mod rewrites;
 mod scrub;
+mod stage;
 mod state;
 mod submit;
 mod turn;
@@ -49,6 +50,7 @@ use disk::{Disk, DiskLock, RealDisk};
 use index::IndexCache;
 use keeper::{Job, Keeper};
 use recover::{Recovered, recover};
+use stage::Stage;
 use state::{Counters, Plan, Shared, State, TailCache};
 use turn::Hands;
 pub use turn::Turn;
@@ -208,6 +210,7 @@ fn assemble(
         sequences: active.sequences,
         ledger,
         held: Vec::new(),
+        stage: Stage::default(),
     };
     (shared, writer)
 }

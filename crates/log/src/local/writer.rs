@@ -17,6 +17,7 @@ use super::keeper::Job;
 use super::ledger::Ledger;
 use super::panicked::ToldOfPanic;
 use super::partition::Change;
+use super::stage::Stage;
 use super::state::{ChunkState, Queued, QueuedAppend, QueuedRewrite, Shared, State};
 use super::turn::Turn;
 use crate::api::{Bound, WriteFailure};
@@ -38,6 +39,7 @@ pub(super) struct Writer {
     pub ledger: Ledger,
     /// A frame that found no room.
     pub held: Vec<Queued>,
+    pub stage: Stage,
 }
 
 impl Writer {
@@ -149,16 +151,19 @@ impl Writer {
         self.sequences = None;
     }
 
-    fn write(&self, commits: &[Queued]) -> io::Result<()> {
+    fn write(&mut self, commits: &[Queued]) -> io::Result<()> {
         let bytes: usize = commits.iter().map(|commit| commit.bytes.len()).sum();
         let (header, padding) =
             frame_header(self.chunk.salt, commits[0].sequence, commits.len(), bytes);
         let zeros = [0; FRAME_ALIGN];
         let mut parts = Vec::with_capacity(commits.len() + 2);
-        parts.push(IoSlice::new(&header));
-        parts.extend(commits.iter().map(|commit| IoSlice::new(&commit.bytes)));
-        parts.push(IoSlice::new(&zeros[..padding]));
-        self.chunk.file.write_at(self.position, &mut parts)?;
+        parts.push(&header[..]);
+        parts.extend(commits.iter().map(|commit| &commit.bytes[..]));
+        parts.push(&zeros[..padding]);
+        if !self.stage.write(&self.chunk, self.position, &parts)? {
+            let mut parts: Vec<_> = parts.into_iter().map(IoSlice::new).collect();
+            self.chunk.file.write_at(self.position, &mut parts)?;
+        }
         self.unstuck();
         let began = Instant::now();
         self.chunk.file.sync_data().map_err(for_good)?;

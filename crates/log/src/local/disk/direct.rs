@@ -1,8 +1,8 @@
-//! Direct I/O for reading far behind: bytes come from the disk into our memory without a copy in the system's page cache.
+//! Direct I/O: bytes go between the disk and our memory without a copy in the system's page cache.
 //!
-//! A cold read through the cache pushes out what others read, and its pages are dear to get (see [`super::recycle`]); nobody but
-//! this reader wants them. Positions, lengths and memory must be multiples of [`BLOCK_BYTES`]. Where a file system has no direct
-//! I/O the caller reads as usual.
+//! Pages of the cache are dear to get (see [`super::recycle`]). What is written is read from the log's own cache of the tail, and a
+//! read from further behind would push out what others read. Positions, lengths and memory must be multiples of
+//! [`BLOCK_BYTES`]. Where a file system has no direct I/O the caller reads and writes as usual.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,12 +13,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustix::fs::OFlags;
 
+use super::BLOCK_BYTES;
 use super::pool::Pool;
 
-/// No disk in use has larger sectors.
-const BLOCK_BYTES: usize = 4096;
-
-/// A handle for direct reads of a file.
+/// A handle for direct reads and writes of a file.
 pub(super) struct DirectFile(File);
 
 impl DirectFile {
@@ -27,10 +25,16 @@ impl DirectFile {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         OpenOptions::new()
             .read(true)
+            .write(true)
             .custom_flags(OFlags::DIRECT.bits() as i32)
             .open(path)
             .ok()
             .map(Self)
+    }
+
+    /// Writes whole blocks.
+    pub fn write(&self, position: u64, blocks: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(blocks, position)
     }
 
     /// Reads so many bytes, or fails.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use headwater_record::fuzz::Mutator;
 use parking_lot::Mutex;
 
-use super::{Disk, DiskFile, DiskLock};
+use super::{BLOCK_BYTES, Disk, DiskFile, DiskLock};
 
 const SECTOR_BYTES: usize = 512;
 
@@ -44,6 +44,7 @@ struct Inner {
     locked: bool,
     sync_fails: bool,
     sync_lies: bool,
+    no_blocks: bool,
     writes_full: bool,
     free_bytes: Option<u64>,
     sync_takes: Duration,
@@ -105,6 +106,11 @@ impl FaultDisk {
         self.inner.lock().sync_lies = true;
     }
 
+    /// From now on it takes no blocks, as file systems without direct I/O.
+    pub fn refuse_blocks(&self) {
+        self.inner.lock().no_blocks = true;
+    }
+
     /// Limits what may still be created; `None` is no limit.
     pub fn set_free_bytes(&self, free: Option<u64>) {
         self.inner.lock().free_bytes = free;
@@ -114,14 +120,15 @@ impl FaultDisk {
         self.inner.lock().sync_takes = takes;
     }
 
-    /// Bytes of the last write that is not synced, of any file; 0 without one.
+    /// Bytes of the last write that is not synced, up to its last that is not zero, of any file; 0 without one.
     pub fn unsynced_bytes(&self) -> usize {
         let inner = self.inner.lock();
         inner
             .files
             .values()
             .filter_map(|file| file.unsynced.last())
-            .map(|write| write.1.len())
+            .filter_map(|write| write.1.iter().rposition(|byte| *byte != 0))
+            .map(|last| last + 1)
             .max()
             .unwrap_or(0)
     }
@@ -373,6 +380,19 @@ impl DiskFile for FaultFile {
                 false => Ok(()),
             }
         })
+    }
+
+    fn write_blocks(&self, position: u64, blocks: &[u8]) -> io::Result<bool> {
+        if self.disk.inner.lock().no_blocks {
+            return Ok(false);
+        }
+        let fits = |number: usize| number.is_multiple_of(BLOCK_BYTES);
+        let aligned = blocks.as_ptr().align_offset(BLOCK_BYTES) == 0;
+        if !aligned || !fits(blocks.len()) || !fits(position as usize) {
+            return Err(io::Error::other("a write of what is no block"));
+        }
+        self.write_at(position, &mut [IoSlice::new(blocks)])?;
+        Ok(true)
     }
 
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<()> {

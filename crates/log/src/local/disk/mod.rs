@@ -15,6 +15,10 @@ use bytes::{Bytes, BytesMut};
 pub use fault::FaultDisk;
 pub use real::RealDisk;
 
+/// Positions, lengths and memory of what goes past the system's cache are multiples of it: no disk in use has larger
+/// sectors.
+pub const BLOCK_BYTES: usize = 4096;
+
 /// A folder of files. What it did is only certain after [`DiskFile::sync_data`] and [`Disk::sync_dir`].
 pub trait Disk: Send + Sync + 'static {
     /// Where it is, for messages.
@@ -41,6 +45,9 @@ pub trait DiskFile: Send + Sync {
     fn size(&self) -> io::Result<u64>;
     /// Writes all of `parts`, one behind the other.
     fn write_at(&self, position: u64, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
+    /// Writes whole blocks of [`BLOCK_BYTES`] past the system's cache, from memory that begins at such a multiple, too.
+    /// False where there is no such thing: then they have to be written as usual.
+    fn write_blocks(&self, position: u64, blocks: &[u8]) -> io::Result<bool>;
     /// Fills `buffer` or fails.
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<()>;
     /// So many bytes, or an error: for large pieces, which need not take the system's memory.

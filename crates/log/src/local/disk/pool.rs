@@ -7,10 +7,8 @@ use parking_lot::Mutex;
 
 /// Kept for the next reads at most.
 const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Smallest piece.
-const PIECE_BYTES_MIN: usize = 64 * 1024;
-/// A piece so many times larger than what is wanted is left for others.
-const LARGER_MAX: usize = 4;
+/// Pieces are multiples of it.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// What is not lent out now.
 #[derive(Default)]
@@ -25,15 +23,15 @@ pub(super) struct Lent {
 impl Pool {
     /// A piece of at least so many bytes.
     pub fn lend(self: &Arc<Self>, bytes: usize) -> Lent {
+        let wanted = bytes.next_multiple_of(PIECE_BYTES).max(PIECE_BYTES);
+        // Not much more than is wanted: what an answer holds is accounted for by what is wanted.
+        let fits = |length: usize| (wanted..=wanted + wanted / 4).contains(&length);
         let mut kept = self.0.lock();
-        let fits = |piece: &Vec<u8>| {
-            piece.len() >= bytes && piece.len() / LARGER_MAX <= bytes.max(PIECE_BYTES_MIN)
-        };
-        let found = kept.iter().position(fits).map(|at| kept.swap_remove(at));
+        let found = kept.iter().position(|piece| fits(piece.len()));
+        let found = found.map(|at| kept.swap_remove(at));
         drop(kept);
         Lent {
-            memory: found
-                .unwrap_or_else(|| vec![0; bytes.max(PIECE_BYTES_MIN).next_power_of_two()]),
+            memory: found.unwrap_or_else(|| vec![0; wanted]),
             pool: Arc::clone(self),
         }
     }
@@ -82,7 +80,7 @@ mod tests {
         drop(part);
         assert_eq!(pool.0.lock().len(), 1);
         assert!(pool.lend(90_000).memory.len() >= 100_000, "the same piece");
-        assert_eq!(pool.lend(10_000_000).memory.len(), 16 * 1024 * 1024);
+        assert_eq!(pool.lend(10_000_000).memory.len(), 153 * PIECE_BYTES);
         let many: Vec<Lent> = (0..40).map(|_| pool.lend(1024 * 1024)).collect();
         drop(many);
         let kept: usize = pool.0.lock().iter().map(Vec::len).sum();

@@ -206,8 +206,15 @@ struct RealFile {
 impl RealFile {
     /// For a read of so many bytes from here.
     fn direct(&self, position: u64, bytes: usize) -> Option<&DirectFile> {
-        let large = bytes >= DIRECT_BYTES_MIN && self.direct_works.load(Ordering::Relaxed);
-        if !large || self.is_cached(position) {
+        // Where writes go past the cache nothing is in it; and looking makes the system read ahead.
+        if bytes < DIRECT_BYTES_MIN || !self.recycler.is_idle() && self.is_cached(position) {
+            return None;
+        }
+        self.direct_handle()
+    }
+
+    fn direct_handle(&self) -> Option<&DirectFile> {
+        if !self.direct_works.load(Ordering::Relaxed) {
             return None;
         }
         let open = || DirectFile::open(&self.file);
@@ -254,6 +261,23 @@ impl DiskFile for RealFile {
             }
         }
         Ok(())
+    }
+
+    fn write_blocks(&self, position: u64, blocks: &[u8]) -> io::Result<bool> {
+        let Some(direct) = self.direct_handle() else {
+            return Ok(false);
+        };
+        match direct.write(position, blocks) {
+            Ok(()) => {
+                self.recycler.idle();
+                Ok(true)
+            }
+            Err(error) if is_refused(&error) => {
+                self.direct_works.store(false, Ordering::Relaxed);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<()> {

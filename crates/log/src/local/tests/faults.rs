@@ -198,7 +198,8 @@ fn a_write_without_room_is_tried_again_until_there_is_some() {
 fn a_log_closes_also_while_there_is_no_room() {
     let disk = FaultDisk::new(1);
     let log = open(&disk);
-    let commit = commit_of(&[(partition(1), batch(5, 1))]);
+    // More than the half of it that a disk without room takes.
+    let commit = commit_of(&[(partition(1), batch(500, 1))]);
     disk.set_writes_full(true);
     let stuck = submit(&log, &commit).durable;
     eventually("full", || log.metrics().full);
