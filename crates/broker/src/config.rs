@@ -56,7 +56,7 @@ impl Default for BrokerConfig {
             auto_create_topics: true,
             default_partitions: 1,
             fetch_bytes_max: 32 * 1024 * 1024,
-            fetch_buffer_bytes_max: 128 * 1024 * 1024,
+            fetch_buffer_bytes_max: 64 * 1024 * 1024,
             offset_metadata_bytes_max: 4096,
             initial_rebalance_delay_ms: 100,
             session_timeout_ms_min: 1_000,

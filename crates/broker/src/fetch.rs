@@ -79,6 +79,11 @@ const UNACCOUNTED_BYTES_MAX: usize = 64 * 1024;
 
 /// An answer from the disk may always be so long.
 const SHARE_BYTES_MIN: usize = 1024 * 1024;
+/// And need not be longer: who reads far behind is sent this while the log reads on, and then asks again.
+const COLD_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Every partition of it gets so much, where it has as much, before another gets more than its part: what lies side by
+/// side on the disk is read together.
+const PART_BYTES_MIN: usize = 256 * 1024;
 
 type Targets = Arc<[Result<Target, BrokerError>]>;
 
@@ -122,7 +127,7 @@ impl Broker {
     ) -> FetchOut {
         let deadline = Instant::now() + request.max_wait;
         if enough_at_once(&self.source(), targets, request) {
-            let out = self.read_all(targets, max_bytes).await;
+            let out = self.read_all(targets, (request.min_bytes, max_bytes)).await;
             if request.max_wait.is_zero() || is_enough(&out, request.min_bytes) {
                 return out;
             }
@@ -133,7 +138,7 @@ impl Broker {
         loop {
             // Read after registering: what came in between is seen here, what comes later wakes.
             if enough_at_once(&self.source(), targets, request) {
-                let out = self.read_all(targets, max_bytes).await;
+                let out = self.read_all(targets, (request.min_bytes, max_bytes)).await;
                 if is_enough(&out, request.min_bytes) {
                     return out;
                 }
@@ -142,23 +147,30 @@ impl Broker {
                 .await
                 .is_err()
             {
-                return self.read_all(targets, max_bytes).await;
+                return self.read_all(targets, (request.min_bytes, max_bytes)).await;
             }
         }
     }
 
-    async fn read_all(&self, targets: &Targets, max_bytes: usize) -> FetchOut {
+    async fn read_all(
+        &self,
+        targets: &Targets,
+        (min_bytes, max_bytes): (usize, usize),
+    ) -> FetchOut {
         let cached = |target: &Target| self.log.in_memory(target.id, target.offset);
         if targets.iter().flatten().all(cached) {
-            let partitions = read_targets(&self.source(), targets, max_bytes);
+            let partitions = read_targets(&self.source(), targets, max_bytes, max_bytes);
             return self.account_cached(partitions);
         }
-        let max_bytes = max_bytes.min(self.fair_share());
+        let max_bytes = max_bytes
+            .min(COLD_BYTES_MAX.max(min_bytes))
+            .min(self.fair_share());
+        let part_bytes = (max_bytes / targets.len().max(1)).max(PART_BYTES_MIN);
         let mut memory = self.reserve(targets, max_bytes).await;
         let (source, owned) = (self.source(), Arc::clone(targets));
         let read = self
             .world
-            .off_thread(move || read_targets(&source, &owned, max_bytes))
+            .off_thread(move || read_targets(&source, &owned, max_bytes, part_bytes))
             .await;
         let partitions = read.unwrap_or_else(|error| {
             let failed = BrokerError::Storage(format!("reading the log failed: {error}"));
@@ -320,11 +332,12 @@ fn read_targets(
     source: &Source,
     targets: &Targets,
     max_bytes: usize,
+    part_bytes: usize,
 ) -> Vec<Result<Fetched, BrokerError>> {
     let mut left = max_bytes;
     let mut any = false;
     let read = |target: &Result<Target, BrokerError>| {
-        let fetched = read_one(source, target.clone()?, left, any)?;
+        let fetched = read_one(source, target.clone()?, (left, part_bytes), any)?;
         let bytes: usize = fetched.batches.iter().map(Bytes::len).sum();
         left = left.saturating_sub(bytes);
         any |= bytes > 0;
@@ -337,7 +350,7 @@ fn read_targets(
 fn read_one(
     source: &Source,
     target: Target,
-    left: usize,
+    (left, part_bytes): (usize, usize),
     any: bool,
 ) -> Result<Fetched, BrokerError> {
     let (state, last_stable, end) = source.extent(&target);
@@ -349,6 +362,7 @@ fn read_one(
         });
     }
     let limit = left.min(target.max_bytes);
+    let part = limit.min(part_bytes);
     if target.offset >= end || (any && limit == 0) {
         return Ok(Fetched {
             state,
@@ -359,18 +373,18 @@ fn read_one(
     let ReadOut { mut batches, state } =
         source
             .log
-            .read(target.id, target.offset, limit.max(1), Bound::Durable)?;
+            .read(target.id, target.offset, part.max(1), Bound::Durable)?;
     let mut aborted = Vec::new();
     if target.committed {
         batches.truncate(batches.partition_point(|batch| base_offset(batch) < end));
-        cut(&mut batches, limit, any);
+        cut(&mut batches, (limit, part), any);
         let last = batches
             .last()
             .and_then(|last| BatchHeader::parse(last).ok());
         let to = last.map_or(target.offset, |last| last.last_offset() + 1);
         aborted = source.producers.aborted(target.id, target.offset, to);
     } else {
-        cut(&mut batches, limit, any);
+        cut(&mut batches, (limit, part), any);
     }
     Ok(Fetched {
         batches,
@@ -394,13 +408,17 @@ fn leave_first_batch(partitions: &mut [Result<Fetched, BrokerError>]) {
     }
 }
 
-/// Leaves whole batches within the limit; one at least when nothing else is in the answer.
-fn cut(batches: &mut Vec<Bytes>, limit: usize, any: bool) {
+/// Leaves whole batches within the part; the first where it is within the limit, and whatever it is when nothing else is in the
+/// answer.
+fn cut(batches: &mut Vec<Bytes>, (limit, part): (usize, usize), any: bool) {
     let mut sum = 0;
     let fits = batches.iter().take_while(|batch| {
         sum += batch.len();
-        sum <= limit
+        sum <= part
     });
-    let keep = fits.count().max(usize::from(!any));
-    batches.truncate(keep);
+    let keep = fits.count();
+    let first = batches
+        .first()
+        .is_some_and(|first| !any || first.len() <= limit);
+    batches.truncate(keep.max(usize::from(first)));
 }

@@ -28,6 +28,10 @@ use crate::send::send_all;
 const IN_FLIGHT_MAX: usize = 128;
 /// Room made for each read of a busy connection.
 const READ_BYTES: usize = 64 * 1024;
+/// Room made for a frame of which nothing has come yet.
+const EXPECTED_BYTES_MAX: usize = 512 * 1024;
+/// Of the length in front of a frame.
+const LENGTH_BYTES: usize = 4;
 /// Room made while nothing is expected: thousands of connections are idle.
 const IDLE_READ_BYTES: usize = 512;
 /// Silence after which a connection is idle.
@@ -296,6 +300,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
             if let Some(frame) =
                 frame::take_request(&mut self.buffer).map_err(|error| End::Refused(error.into()))?
             {
+                self.expect(frame.len());
                 let memory = match memory {
                     Some(memory) => memory,
                     None => self.account(frame.len()).await,
@@ -310,6 +315,13 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 deadline = Some(Instant::now() + FRAME_SILENCE + Duration::from_secs(seconds));
             }
             self.read_more(deadline).await?;
+        }
+    }
+
+    /// Long frames come in rows of about one length: room for a whole one spares copying its beginning.
+    fn expect(&mut self, bytes: usize) {
+        if self.room >= READ_BYTES {
+            self.room = (bytes + LENGTH_BYTES).clamp(READ_BYTES, EXPECTED_BYTES_MAX);
         }
     }
 
@@ -349,7 +361,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 Ok(Ok(0) | Err(_)) => return Err(End::Gone),
                 Ok(Ok(read)) => {
                     if read == room {
-                        self.room = (self.room * 8).min(READ_BYTES);
+                        self.room = self.room.max((self.room * 8).min(READ_BYTES));
                     }
                     return Ok(());
                 }

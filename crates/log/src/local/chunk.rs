@@ -17,7 +17,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::bytes::{put, u32_at, u64_at};
 use super::disk::{Disk, DiskFile};
@@ -35,6 +35,7 @@ pub(super) struct Chunk {
     pub file: Arc<dyn DiskFile>,
     /// Partitions that readers have begun to read here.
     pub readers: AtomicU32,
+    durable_end: AtomicU64,
 }
 
 /// What is wrong with a chunk's header.
@@ -72,6 +73,7 @@ impl Chunk {
             bytes,
             file,
             readers: AtomicU32::new(0),
+            durable_end: AtomicU64::new(0),
         })
     }
 
@@ -106,7 +108,17 @@ impl Chunk {
             bytes,
             file,
             readers: AtomicU32::new(0),
+            durable_end: AtomicU64::new(0),
         })
+    }
+
+    /// What has been written and synced up to here since the start does not change any more; there may be more.
+    pub fn durable_end(&self) -> u64 {
+        self.durable_end.load(Ordering::Relaxed)
+    }
+
+    pub fn set_durable_end(&self, end: u64) {
+        self.durable_end.store(end, Ordering::Relaxed);
     }
 
     pub fn name(&self) -> String {

@@ -28,7 +28,7 @@
 //! frame before it is synced: where an invalid frame is followed by a valid one, synced data has been damaged. The
 //! salt keeps bytes inside records (which clients choose) from posing as frames.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
 use headwater_record::header::{CRC_FROM, HEADER_BYTES};
 
@@ -82,16 +82,15 @@ pub(super) fn commit_bytes(entries: usize, batch_bytes: usize) -> usize {
     COMMIT_HEADER_BYTES + entries * ENTRY_BYTES + batch_bytes
 }
 
-/// A commit's buffer with room for the table, and the batches copied behind it: the one copy on the way to the disk.
-pub(super) fn lay_out(
-    entries: usize,
-    batches: impl Iterator<Item = Bytes>,
-    bytes: usize,
-) -> BytesMut {
-    let mut buffer = BytesMut::with_capacity(bytes);
-    buffer.put_bytes(0, COMMIT_HEADER_BYTES + entries * ENTRY_BYTES);
-    batches.for_each(|batch| buffer.extend_from_slice(&batch));
-    buffer
+/// Lays a commit out: room for header and table, and the batches copied behind it.
+pub(super) fn lay_out(buffer: &mut [u8], entries: usize, batches: impl Iterator<Item = Bytes>) {
+    let (front, mut rest) = buffer.split_at_mut(COMMIT_HEADER_BYTES + entries * ENTRY_BYTES);
+    front.fill(0);
+    for batch in batches {
+        let (place, behind) = rest.split_at_mut(batch.len());
+        place.copy_from_slice(&batch);
+        rest = behind;
+    }
 }
 
 /// Fills in header and table once offsets and sequence number are known.

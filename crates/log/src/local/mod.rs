@@ -3,10 +3,12 @@
 //! ```text
 //! submit --> queue --> writer thread: one write + one fdatasync --> high watermarks, waiters
 //!    \-> tail cache (the written buffers) --> read          keeper thread: next chunk ahead, sealing, removal
+//!    behind the tail: chunks --> shared windows --> read, and ahead of it
 //! ```
 //! Reading order: [`disk`] (the file-system seam), `chunk`, `frame`, `footer` (layouts), `submit`, `writer`, `keeper`,
 //! `read`, `recover`.
 
+mod ahead;
 mod bytes;
 mod chunk;
 pub mod config;
@@ -20,6 +22,7 @@ mod keeper;
 mod ledger;
 mod panicked;
 mod partition;
+mod pool;
 mod read;
 mod reclaim;
 mod recover;
@@ -30,6 +33,7 @@ mod stage;
 mod state;
 mod submit;
 mod turn;
+mod windows;
 mod writer;
 
 use std::path::Path;
@@ -45,6 +49,7 @@ use crate::api::{
     Submitted, WriteFailure,
 };
 use crate::watch::Watchers;
+use ahead::Ahead;
 pub use config::{LocalConfig, LogMetrics, OpenError};
 use disk::{Disk, DiskLock, RealDisk};
 use index::IndexCache;
@@ -54,6 +59,7 @@ use stage::Stage;
 use state::{Counters, Plan, Shared, State, TailCache};
 use turn::Hands;
 pub use turn::Turn;
+use windows::Windows;
 use writer::Writer;
 
 /// A log in one folder. Dropping it writes what is queued, ends its threads and lets go of the folder.
@@ -86,9 +92,17 @@ impl LocalLog {
             source,
         };
         let keeper = Keeper::new(Arc::clone(&shared));
+        let jobs = Arc::new(Mutex::new(shared.ahead.start()));
+        let ahead = || {
+            let (shared, jobs) = (Arc::clone(&shared), Arc::clone(&jobs));
+            spawn("log-ahead", move || shared.read_ahead(&jobs))
+        };
         let threads = vec![
             spawn("log-writer", move || writer.run()).map_err(io)?,
             spawn("log-keeper", move || keeper.run()).map_err(io)?,
+            // Two, so that the disk has the next read while a batch is checked.
+            ahead().map_err(io)?,
+            ahead().map_err(io)?,
         ];
         Ok(Self {
             shared,
@@ -201,6 +215,9 @@ fn assemble(
         watchers: Watchers::default(),
         counters: Counters::default(),
         rot: Mutex::default(),
+        pool: Arc::default(),
+        windows: Windows::default(),
+        ahead: Ahead::default(),
         failed: watch::Sender::new(None),
     });
     let writer = Writer {
@@ -220,6 +237,7 @@ impl Drop for LocalLog {
         self.shared.state.lock().closing = true;
         self.shared.work.notify_all();
         self.shared.chores.notify_all();
+        self.shared.ahead.stop();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the log has panicked");
@@ -252,12 +270,12 @@ impl Log for LocalLog {
     }
 
     fn in_memory(&self, partition: PartitionId, from: Offset) -> bool {
-        self.shared
-            .state
-            .lock()
-            .partitions
-            .get(&partition)
-            .is_none_or(|found| found.in_memory(from))
+        let in_memory = {
+            let state = self.shared.state.lock();
+            let found = state.partitions.get(&partition);
+            found.is_none_or(|found| found.in_memory(from))
+        };
+        in_memory || self.shared.ahead.is_ready(partition, from)
     }
 
     fn state(&self, partition: PartitionId) -> PartitionState {

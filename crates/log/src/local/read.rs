@@ -7,13 +7,16 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
+use headwater_record::BatchHeader;
 
+use super::ahead::World;
 use super::chunk::Chunk;
 use super::footer;
 use super::frame::batch_is_intact;
 use super::index::{IndexEntry, Slice, StoredEntries, select};
 use super::partition::Partition;
 use super::state::{Shared, State};
+use super::windows::Run;
 use crate::api::{BatchMeta, Bound, PartitionState, ReadError, ReadOut};
 
 /// Batches with no more than this between them are read at once, the gap included.
@@ -38,6 +41,14 @@ enum Piece {
     End,
 }
 
+/// A read that has begun.
+struct Begun {
+    world: World,
+    extent: PartitionState,
+    piece: Piece,
+    progress: Progress,
+}
+
 /// How far a read has come.
 struct Progress {
     at: Offset,
@@ -54,31 +65,62 @@ impl Shared {
         max_bytes: usize,
         bound: Bound,
     ) -> Result<ReadOut, ReadError> {
-        let (mut life, extent, mut piece, mut progress) = {
+        let begun = {
             let state = self.state.lock();
-            let Some(partition) = state.partitions.get(&id) else {
-                return unknown(from);
-            };
-            let (extent, end) = (partition.state(), partition.end(bound));
-            if from < partition.start || from > end {
-                return Err(ReadError::OutOfRange {
-                    offset: from,
-                    state: extent,
-                });
+            match state.begin(id, from, max_bytes, bound)? {
+                Some(begun) => begun,
+                None => return unknown(from),
             }
-            let progress = Progress {
-                at: from,
-                end,
-                bytes_left: max_bytes,
-                out: Vec::new(),
-            };
-            (
-                (partition.life, partition.generation),
-                extent,
-                state.piece(id, partition, &progress),
-                progress,
-            )
         };
+        let (world, state) = (begun.world, begun.extent);
+        if let Piece::Cached(batches) = begun.piece {
+            return Ok(ReadOut { batches, state });
+        }
+        let (batches, end) = match self.ahead.take((id, from), world, max_bytes) {
+            Some(taken) => (taken.batches, taken.end),
+            None => {
+                let progress = self.follow(id, begun)?;
+                (progress.out, progress.at)
+            }
+        };
+        if !batches.is_empty() && end < state.durable_end {
+            let bytes = batches.iter().map(Bytes::len).sum();
+            self.ahead.went_on((id, from), end, world, bytes);
+        }
+        Ok(ReadOut { batches, state })
+    }
+
+    /// Durable batches that are not in the cached tail, each with the offset behind it, and the partition's life and generation.
+    pub fn read_stored(
+        &self,
+        id: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+    ) -> Result<(World, Vec<(Bytes, Offset)>), ReadError> {
+        let begun = {
+            let state = self.state.lock();
+            state.begin(id, from, max_bytes, Bound::Durable)?
+        };
+        let Some(begun) = begun.filter(|begun| !matches!(begun.piece, Piece::Cached(_))) else {
+            return Ok((World::default(), Vec::new()));
+        };
+        let world = begun.world;
+        let batches = self.follow(id, begun)?.out.into_iter();
+        let with_end = batches.map(|batch| {
+            let end = BatchHeader::parse(&batch).map_or(from, |header| header.last_offset() + 1);
+            (batch, end)
+        });
+        Ok((world, with_end.collect()))
+    }
+
+    /// Reads piece by piece until there is enough.
+    fn follow(&self, id: PartitionId, begun: Begun) -> Result<Progress, ReadError> {
+        let Begun {
+            mut world,
+            mut piece,
+            mut progress,
+            ..
+        } = begun;
         while self.take(id, piece, &mut progress)? {
             let state = self.state.lock();
             // Dropped or rewritten meanwhile: what has been read is still an answer, but nothing of two worlds.
@@ -86,16 +128,13 @@ impl Shared {
                 break;
             };
             let now = (partition.life, partition.generation);
-            if now.0 != life.0 || (now != life && !progress.out.is_empty()) {
+            if now.0 != world.0 || (now != world && !progress.out.is_empty()) {
                 break;
             }
-            life = now;
+            world = now;
             piece = state.piece(id, partition, &progress);
         }
-        Ok(ReadOut {
-            batches: progress.out,
-            state: extent,
-        })
+        Ok(progress)
     }
 
     /// Adds a piece to what has been read. False when that was the last.
@@ -344,6 +383,38 @@ fn unknown(from: Offset) -> Result<ReadOut, ReadError> {
 }
 
 impl State {
+    /// `None` for an unknown partition.
+    fn begin(
+        &self,
+        id: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        bound: Bound,
+    ) -> Result<Option<Begun>, ReadError> {
+        let Some(partition) = self.partitions.get(&id) else {
+            return Ok(None);
+        };
+        let (extent, end) = (partition.state(), partition.end(bound));
+        if from < partition.start || from > end {
+            return Err(ReadError::OutOfRange {
+                offset: from,
+                state: extent,
+            });
+        }
+        let progress = Progress {
+            at: from,
+            end,
+            bytes_left: max_bytes,
+            out: Vec::new(),
+        };
+        Ok(Some(Begun {
+            world: (partition.life, partition.generation),
+            extent,
+            piece: self.piece(id, partition, &progress),
+            progress,
+        }))
+    }
+
     fn piece(&self, id: PartitionId, partition: &Partition, progress: &Progress) -> Piece {
         let Progress {
             at,
@@ -439,13 +510,17 @@ impl Progress {
     fn load(
         &mut self,
         (shared, id): (&Shared, PartitionId),
-        chunk: &Chunk,
+        chunk: &Arc<Chunk>,
         entries: &[IndexEntry],
     ) -> Result<bool, ReadError> {
         let mut rest = entries;
         while !rest.is_empty() {
             let (span, after) = rest.split_at(span_length(rest));
-            for (entry, batch) in span.iter().zip(read_span(chunk, span)?) {
+            let (from, bytes) = extent(span);
+            let run = shared.windows.read(chunk, from, bytes)?;
+            let wanted = span.iter().map(|entry| entry.meta.bytes as usize).sum();
+            shared.windows.asked(chunk, from, bytes, wanted);
+            for (entry, batch) in span.iter().zip(batches(&run, span)) {
                 let Some(batch) = batch else {
                     let rotten = shared.rotten(id, chunk, entry);
                     return if self.out.is_empty() {
@@ -464,24 +539,33 @@ impl Progress {
     }
 }
 
-/// Reads neighbouring batches at once; nothing for one that does not match its checksum.
+/// Reads neighbouring batches at once, from the disk; nothing for one that does not match its checksum.
 pub(super) fn read_span(chunk: &Chunk, span: &[IndexEntry]) -> io::Result<Vec<Option<Bytes>>> {
-    let from = span[0].position;
-    let length = (end_of(&span[span.len() - 1]) - u64::from(from)) as usize;
-    let bytes = chunk.file.read_bytes(u64::from(from), length)?;
+    let (from, bytes) = extent(span);
+    Ok(batches(&Run::exact(chunk, from, bytes)?, span))
+}
+
+/// Where a span begins, and its length.
+fn extent(span: &[IndexEntry]) -> (u64, usize) {
+    let from = u64::from(span[0].position);
+    (from, (end_of(&span[span.len() - 1]) - from) as usize)
+}
+
+/// The batches of a span that has been read; nothing for one that does not match its checksum.
+fn batches(run: &Run, span: &[IndexEntry]) -> Vec<Option<Bytes>> {
     let wanted: usize = span.iter().map(|entry| entry.meta.bytes as usize).sum();
-    // Shared, the batches hold what lies between them in memory, too: where that is most of it, they are copied.
-    let sparse = wanted < bytes.len() / 2;
+    // Batches hold what lies between them in memory, too: where that is most of it and nobody else's, they are copied.
+    let sparse = !run.is_shared() && wanted < extent(span).1 / 2;
     let batch = |entry: &IndexEntry| {
-        let at = (entry.position - from) as usize;
-        let batch = bytes.slice(at..at + entry.meta.bytes as usize);
+        let at = (entry.position - span[0].position) as usize;
+        let batch = run.get(at, entry.meta.bytes as usize);
         let intact = batch_is_intact(&batch, entry.meta.base_offset);
         intact.then(|| match sparse {
             true => Bytes::copy_from_slice(&batch),
             false => batch,
         })
     };
-    Ok(span.iter().map(batch).collect())
+    span.iter().map(batch).collect()
 }
 
 fn end_of(entry: &IndexEntry) -> u64 {

@@ -140,6 +140,7 @@ impl Recovery<'_> {
             return Err(self.gap(chunk.number, first));
         }
         self.before = Some((chunk.number, last + 1));
+        chunk.set_durable_end(chunk.bytes);
         self.ledger = sealed.ledger;
         for (partition, slice) in sealed.slices {
             self.slices.entry(partition).or_default().push(slice);
@@ -297,6 +298,7 @@ impl Recovery<'_> {
             .file
             .sync_data()
             .map_err(self.io("sync a chunk"))?;
+        open.chunk.set_durable_end(position as u64);
         Ok(Active {
             chunk: open.chunk,
             position,
@@ -305,6 +307,7 @@ impl Recovery<'_> {
     }
 
     fn seal_later(&self, open: &Open) -> Option<Job> {
+        open.chunk.set_durable_end(open.position as u64);
         let full = footer::Full {
             chunk: Arc::clone(&open.chunk),
             frames_end: open.position as u64,

@@ -10,12 +10,15 @@ use headwater_base::{Offset, PartitionId};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{oneshot, watch};
 
+use super::ahead::Ahead;
 use super::chunk::Chunk;
 use super::config::{LocalConfig, LogMetrics};
 use super::disk::Disk;
 use super::index::{ChunkIndex, IndexCache};
 use super::keeper::Job;
 use super::partition::{Change, Cut, Partition};
+use super::pool::Pool;
+use super::windows::Windows;
 use crate::api::{BatchMeta, WriteFailure};
 use crate::watch::Watchers;
 
@@ -33,6 +36,10 @@ pub(super) struct Shared {
     pub counters: Counters,
     /// Batches found not to match their checksums: chunk and position.
     pub rot: Mutex<BTreeSet<(u64, u32)>>,
+    /// For commits.
+    pub pool: Arc<Pool>,
+    pub windows: Windows,
+    pub ahead: Ahead,
     /// What [`State::failure`] says, for those who wait for it.
     pub failed: watch::Sender<Option<WriteFailure>>,
 }

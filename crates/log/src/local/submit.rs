@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
 use headwater_record::{BatchError, BatchHeader, place};
 use tokio::sync::oneshot;
@@ -15,6 +15,7 @@ use super::frame::{
 };
 use super::keeper::Job;
 use super::partition::{Partition, TailBatch};
+use super::pool::Lent;
 use super::state::{ChunkState, Plan, Queued, QueuedAppend, QueuedRewrite, Shared, State};
 use crate::api::{BatchMeta, Bound, Commit, Durable, SubmitError, Submitted, WriteFailure};
 use crate::rewrite;
@@ -25,7 +26,12 @@ impl Shared {
         let headers = Headers::of(&commit)?;
         let cuts = self.cuts(&commit.rewrites)?;
         let bytes = self.check_size(&commit, &headers)?;
-        let buffer = lay_out(headers.entries(&commit), headers.batches(&commit), bytes);
+        let mut buffer = self.pool.lend(bytes);
+        lay_out(
+            buffer.bytes_mut(),
+            headers.entries(&commit),
+            headers.batches(&commit),
+        );
         let (done, waiting) = oneshot::channel();
         let base_offsets = {
             let mut state = self.state.lock();
@@ -199,19 +205,27 @@ impl State {
         commit: &Commit,
         headers: &Headers,
         mut rewrites: Vec<QueuedRewrite>,
-        mut buffer: BytesMut,
+        mut buffer: Lent,
         done: oneshot::Sender<Result<(), WriteFailure>>,
     ) -> Vec<Offset> {
         let mut at = COMMIT_HEADER_BYTES + headers.entries(commit) * ENTRY_BYTES;
         let mut appends = Vec::with_capacity(commit.appends.len());
         for (append, header) in commit.appends.iter().zip(&headers.appends) {
             let queued = self.place_batch(append.partition, header, at);
-            place(&mut buffer[at..], queued.meta.base_offset, LEADER_EPOCH);
+            place(
+                &mut buffer.bytes_mut()[at..],
+                queued.meta.base_offset,
+                LEADER_EPOCH,
+            );
             at += header.bytes;
             appends.push(queued);
         }
         for queued in rewrites.iter_mut().flat_map(|rewrite| &mut rewrite.batches) {
-            place(&mut buffer[at..], queued.meta.base_offset, LEADER_EPOCH);
+            place(
+                &mut buffer.bytes_mut()[at..],
+                queued.meta.base_offset,
+                LEADER_EPOCH,
+            );
             queued.at = at;
             at += queued.meta.bytes as usize;
         }
@@ -223,7 +237,7 @@ impl State {
         let entries = table(commit, &appends, &rewrites);
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        finish_commit(&mut buffer, sequence, &entries);
+        finish_commit(buffer.bytes_mut(), sequence, &entries);
         let bytes = buffer.freeze();
         for queued in &appends {
             self.push_tail(queued, &bytes);

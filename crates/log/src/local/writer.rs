@@ -175,10 +175,9 @@ impl Writer {
         counters
             .commits
             .fetch_add(commits.len() as u64, Ordering::Relaxed);
-        counters.written_bytes.fetch_add(
-            (FRAME_HEADER_BYTES + bytes + padding) as u64,
-            Ordering::Relaxed,
-        );
+        let written = (FRAME_HEADER_BYTES + bytes + padding) as u64;
+        counters.written_bytes.fetch_add(written, Ordering::Relaxed);
+        self.chunk.set_durable_end(self.position + written);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use super::BLOCK_BYTES;
-use super::pool::Pool;
+use crate::local::pool::Pool;
 
 /// A handle for direct reads and writes of a file.
 pub(super) struct DirectFile(File);

@@ -2,7 +2,6 @@
 
 mod direct;
 pub mod fault;
-mod pool;
 mod real;
 mod recycle;
 

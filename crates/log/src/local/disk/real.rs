@@ -13,9 +13,9 @@ use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flo
 use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev};
 
 use super::direct::DirectFile;
-use super::pool::Pool;
 use super::recycle::Recycler;
 use super::{Disk, DiskFile, DiskLock};
+use crate::local::pool::Pool;
 
 /// Most parts that one system call takes (`IOV_MAX`).
 const PARTS_MAX: usize = 1024;
@@ -294,8 +294,8 @@ impl DiskFile for RealFile {
             }
         }
         let mut lent = self.pool.lend(bytes);
-        self.read_at(position, &mut lent.bytes_mut()[..bytes])?;
-        Ok(lent.part(0, bytes))
+        self.read_at(position, lent.bytes_mut())?;
+        Ok(lent.freeze())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -308,6 +308,9 @@ impl DiskFile for RealFile {
     }
 
     fn will_be_read(&self) {
+        if self.recycler.is_idle() {
+            return;
+        }
         // Only a hint: where it is not taken, every piece is read by itself.
         let _ = fadvise(&self.file, 0, None, Advice::WillNeed);
     }
