@@ -364,6 +364,7 @@ fn joins() -> Bench {
         let op = Op::Join(Join {
             kind: JoinKind::Left,
             on,
+            null_equal: false,
             filter: None,
         });
         nodes.push(node(

@@ -17,9 +17,12 @@ use crate::frames::{FrameReader, FrameWriter};
 use crate::join::Join;
 use crate::operator::{Operator, OperatorError, StepContext};
 use crate::over::{Over, top::Top};
+use crate::setop::SetOperation;
 use crate::spill::{Division, PartId};
 use crate::stage::Stage;
-use crate::stateless::{filter::Filter, project::Project, union::Union, unnest::Unnest};
+use crate::stateless::{
+    constant::Constant, filter::Filter, project::Project, union::Union, unnest::Unnest,
+};
 
 const VERSION: u32 = 2;
 /// Rows that go through a graph at once in which each may become as many as a row has windows (1,000).
@@ -372,8 +375,8 @@ fn stage(
 
 fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, OperatorError> {
     let wanted = match &node.op {
-        Op::Relation { .. } => 0,
-        Op::Join(_) => 2,
+        Op::Relation { .. } | Op::Constant { .. } => 0,
+        Op::Join(_) | Op::SetOperation(_) => 2,
         Op::Union => inputs.len(),
         _ => 1,
     };
@@ -387,6 +390,10 @@ fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, Ope
     let append_only = |input: &Node| input.props.changelog == Changelog::AppendOnly;
     Ok(match &node.op {
         Op::Relation { .. } => None,
+        Op::Constant { rows } => Some(Box::new(Constant {
+            rows: rows.clone(),
+            given: false,
+        })),
         Op::Filter { predicate } => Some(Box::new(Filter {
             key,
             predicate: predicate.clone(),
@@ -411,26 +418,21 @@ fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, Ope
             &inputs[0].schema,
             !append_only(inputs[0]),
         )?)),
-        Op::Join(plan) => {
-            let sides = [append_only(inputs[0]), append_only(inputs[1])];
-            Some(Box::new(Join::new(
-                node,
-                plan,
-                [&inputs[0].schema, &inputs[1].schema],
-                sides,
-            )?))
-        }
+        Op::SetOperation(plan) => Some(Box::new(SetOperation::new(node, *plan)?)),
+        Op::Join(plan) => Some(Box::new(Join::new(node, plan, [inputs[0], inputs[1]])?)),
     })
 }
 
 fn kind(op: &Op) -> &'static str {
     match op {
         Op::Relation { .. } => "relation",
+        Op::Constant { .. } => "constant",
         Op::Filter { .. } => "filter",
         Op::Project { .. } => "project",
         Op::Unnest => "unnest",
         Op::Aggregate(_) => "aggregate",
         Op::Join(_) => "join",
+        Op::SetOperation(_) => "setop",
         Op::Union => "union",
         Op::Over(_) => "over",
         Op::TopN(_) => "top",

@@ -13,6 +13,8 @@ use headwater_sql::graph::{Changelog, Graph, JoinKind};
 use headwater_sql::model::{Catalog, Emit, Relation, RelationKind};
 use proptest::prelude::*;
 
+mod joins;
+
 use crate::spill::{Division, MemoryStore};
 use crate::testing::*;
 use crate::{Dataflow, Delta, StepContext, consolidate};
@@ -282,6 +284,31 @@ fn case(which: usize, changelog: Changelog) -> (Graph, String) {
                 left join (select s, count(*), max(k) from r group by s) as g on l.s = g.s"
             )
         }
+        8 | 9 | 10 => {
+            // Each kind by key alone, and with a residual condition.
+            let kind = [JoinKind::Semi, JoinKind::Anti, JoinKind::Full][which / 2 - 8];
+            let r = b.relation("r", row_schema(), changelog);
+            let filter = (which % 2 == 1).then_some("f > f_r");
+            b.join(kind, [l, r], &[("k", "k")], filter);
+            let on = ["l.k = r.k", "l.k = r.k and l.f > r.f"][which % 2];
+            let word = ["left semi join", "left anti join", "full join"][which / 2 - 8];
+            format!("select * from l {word} r on {on}")
+        }
+        11 => {
+            // Without a key.
+            let r = b.relation("r", row_schema(), changelog);
+            b.join(kind, [l, r], &[], Some("k < k_r"));
+            format!("select * from l {word} r on l.k < r.k")
+        }
+        12 => {
+            let r = b.relation("r", row_schema(), changelog);
+            let filter = (which % 2 == 1).then_some("f > f_r");
+            b.join(JoinKind::Mark, [l, r], &[("k", "k")], filter);
+            let on = ["l.k = r.k", "l.k = r.k and l.f > r.f"][which % 2];
+            format!(
+                "select l.*, true from l left semi join r on {on} union all select l.*, false from l left anti join r on {on}"
+            )
+        }
         _ => {
             let inner = b.aggregate(l, &["k", "s"], &["count|", "sum|f", "min|t", "max|d"], None);
             let p = b.project(
@@ -304,7 +331,7 @@ fn case(which: usize, changelog: Changelog) -> (Graph, String) {
     (b.graph(), sql)
 }
 
-const CASES: usize = 18;
+const CASES: usize = 28;
 
 /// Texts for the whole way, through the planner; a batch query of the same text is the answer.
 const QUERIES: &[&str] = &[

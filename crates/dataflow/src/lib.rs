@@ -19,6 +19,7 @@ mod keys;
 #[cfg(test)]
 mod law;
 mod over;
+mod setop;
 mod stage;
 mod stateless;
 #[cfg(test)]

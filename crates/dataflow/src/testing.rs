@@ -180,14 +180,25 @@ impl Builder {
                 .iter()
                 .map(|f| Field::new(format!("{}_r", f.name()), f.data_type().clone(), true)),
         );
+        let filter = filter.map(|f| expr(f, &Schema::new(fields.clone())));
+        if kind.only_left() {
+            fields.truncate(left.fields().len());
+        }
+        if kind == JoinKind::Mark {
+            fields.push(Field::new("mark", DataType::Boolean, true));
+        }
         let schema = Arc::new(Schema::new(fields));
-        let filter = filter.map(|f| expr(f, &schema));
         let changelog = match kind {
-            JoinKind::Left => Changelog::Retracting,
-            JoinKind::Inner => self.changelog(&inputs),
+            JoinKind::Inner | JoinKind::Semi => self.changelog(&inputs),
+            _ => Changelog::Retracting,
         };
         self.node(
-            Op::Join(Join { kind, on, filter }),
+            Op::Join(Join {
+                kind,
+                on,
+                null_equal: false,
+                filter,
+            }),
             inputs.to_vec(),
             schema,
             changelog,

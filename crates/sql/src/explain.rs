@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::graph::{
     Aggregate, AggregateFunction, Changelog, Graph, Join, JoinKind, Node, NodeId, Op, Over,
-    PhysExpr, Rank, Stage, TopN,
+    PhysExpr, Rank, SetOperation, Stage, TopN,
 };
 use datafusion::arrow::compute::SortOptions;
 
@@ -56,6 +56,10 @@ fn node(
 pub fn operation(node: &Node, graph: &Graph) -> String {
     match &node.op {
         Op::Relation { name } => name.clone(),
+        Op::Constant { rows } => match rows.num_rows() {
+            1 => "one row".to_owned(),
+            rows => format!("{rows} rows"),
+        },
         Op::Filter { predicate } => shown(predicate),
         Op::Project { exprs } => projection(node, exprs),
         Op::Unnest => node
@@ -65,9 +69,19 @@ pub fn operation(node: &Node, graph: &Graph) -> String {
             .map_or_else(String::new, |f| format!("each of {}", f.name())),
         Op::Aggregate(aggregate) => aggregation(node, aggregate),
         Op::Join(join) => condition(node, join, graph),
+        Op::SetOperation(operation) => set_operation(*operation).to_owned(),
         Op::Union => format!("{} inputs", node.inputs.len()),
         Op::Over(over) => windows(node, over),
         Op::TopN(top) => first_rows(node, top),
+    }
+}
+
+fn set_operation(operation: SetOperation) -> &'static str {
+    match (operation.except, operation.all) {
+        (true, true) => "EXCEPT ALL",
+        (true, false) => "EXCEPT",
+        (false, true) => "INTERSECT ALL",
+        (false, false) => "INTERSECT",
     }
 }
 
@@ -175,22 +189,28 @@ fn condition(node: &Node, join: &Join, graph: &Graph) -> String {
             .and_then(|i| graph.nodes.get(*i))
             .map_or("", |n| n.key.as_str())
     };
-    let kind = if join.kind == JoinKind::Left {
-        "left"
-    } else {
-        "inner"
+    let kind = match join.kind {
+        JoinKind::Inner => "inner",
+        JoinKind::Left => "left",
+        JoinKind::Full => "full",
+        JoinKind::Semi => "semi",
+        JoinKind::Anti => "anti",
+        JoinKind::Mark => "mark",
     };
-    let on: Vec<String> = join
+    let equals = if join.null_equal {
+        "IS NOT DISTINCT FROM"
+    } else {
+        "="
+    };
+    let on = join
         .on
         .iter()
-        .map(|(l, r)| format!("{}.{} = {}.{}", name(0), shown(l), name(1), shown(r)))
-        .collect();
-    let filter = join
-        .filter
-        .as_ref()
-        .map(|f| format!(" AND {}", shown(f)))
-        .unwrap_or_default();
-    format!("{kind} ON {}{filter}", on.join(" AND "))
+        .map(|(l, r)| format!("{}.{} {equals} {}.{}", name(0), shown(l), name(1), shown(r)));
+    let on: Vec<String> = on.chain(join.filter.as_ref().map(shown)).collect();
+    if on.is_empty() {
+        return format!("{kind}, every pair");
+    }
+    format!("{kind} ON {}", on.join(" AND "))
 }
 
 /// An expression without the column numbers that DataFusion prints (`amount@2`).
@@ -239,13 +259,24 @@ fn facts(node: &Node, graph: &Graph) -> String {
             facts.push("state: open windows".to_owned())
         }
         Op::Aggregate(_) => facts.push("state: a row a group".to_owned()),
-        Op::Join(_) => facts.push("state: both sides".to_owned()),
         Op::Over(_) => facts.push("state: all rows".to_owned()),
         Op::TopN(top) => facts.push(match top.rank {
             Rank::Row if !retracting => format!("state: {} rows a key", top.to),
             _ if !retracting => format!("state: rows up to rank {}", top.to),
             _ => "state: all rows".to_owned(),
         }),
+        Op::SetOperation(_) => facts.push("state: distinct rows and their counts".to_owned()),
+        Op::Join(join) => {
+            let counted = join.kind.only_left() && join.filter.is_none();
+            if join.on.is_empty() && !counted {
+                facts.push("cost: each row meets all rows of the other side".to_owned());
+            }
+            facts.push(if counted {
+                "state: left rows, right keys".to_owned()
+            } else {
+                "state: both sides".to_owned()
+            });
+        }
         _ => {}
     }
     if let Some(time) = node.props.event_time {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::physical_expr::PhysicalExpr;
 
 pub use crate::over::Stage;
@@ -71,6 +72,10 @@ pub enum Op {
     Relation {
         name: String,
     },
+    /// Rows that the query states itself (VALUES, a SELECT without FROM).
+    Constant {
+        rows: RecordBatch,
+    },
     Filter {
         predicate: PhysExpr,
     },
@@ -83,6 +88,7 @@ pub enum Op {
     Unnest,
     Aggregate(Aggregate),
     Join(Join),
+    SetOperation(SetOperation),
     /// All inputs have the node's column types.
     Union,
     Over(Over),
@@ -164,18 +170,45 @@ pub enum Rank {
     Dense,
 }
 
-/// Output: the left columns, then the right columns. Both sides may retract; both are kept in state, by key.
+/// Output: the left columns, then (unless the kind says otherwise) the right columns. Both sides may retract; both are kept in state,
+/// by key.
 #[derive(Clone, Debug)]
 pub struct Join {
     pub kind: JoinKind,
-    /// Equal keys: expressions over the left and over the right input, of the same type. NULL equals nothing.
+    /// Equal keys: expressions over the left and over the right input, of the same type. Empty: every row meets every row.
     pub on: Vec<(PhysExpr, PhysExpr)>,
-    /// A further condition over the joined row (left columns, then right columns). For a left join it decides what matches.
+    /// Whether NULL keys equal each other (`IS NOT DISTINCT FROM`); else they equal nothing.
+    pub null_equal: bool,
+    /// A further condition over the joined row (left columns, then right columns). It decides what matches.
     pub filter: Option<PhysExpr>,
+}
+
+/// INTERSECT or EXCEPT of two inputs with the node's column types; NULLs are equal. With `all`, of n left and m right rows that are
+/// equal INTERSECT has min(n, m) and EXCEPT n - m if that is more than none; without, one or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetOperation {
+    pub except: bool,
+    pub all: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinKind {
     Inner,
+    /// Left rows without a match too, with NULLs.
     Left,
+    /// Rows of both sides without a match too, with NULLs.
+    Full,
+    /// Left rows that have a match, once each; left columns only.
+    Semi,
+    /// Left rows that have none; left columns only.
+    Anti,
+    /// Every left row, and whether it has a match: left columns, then a BOOLEAN that is never NULL.
+    Mark,
+}
+
+impl JoinKind {
+    /// Whether the right columns are left out of the result.
+    pub fn only_left(self) -> bool {
+        matches!(self, Self::Semi | Self::Anti | Self::Mark)
+    }
 }

@@ -8,11 +8,13 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::optimizer::{
-    OptimizerRule, eliminate_cross_join::EliminateCrossJoin,
-    eliminate_outer_join::EliminateOuterJoin, extract_equijoin_predicate::ExtractEquijoinPredicate,
+    OptimizerRule, decorrelate_lateral_join::DecorrelateLateralJoin,
+    decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
+    eliminate_cross_join::EliminateCrossJoin, eliminate_outer_join::EliminateOuterJoin,
+    extract_equijoin_predicate::ExtractEquijoinPredicate,
     optimize_projections::OptimizeProjections, push_down_filter::PushDownFilter,
     replace_distinct_aggregate::ReplaceDistinctWithAggregate,
-    simplify_expressions::SimplifyExpressions,
+    scalar_subquery_to_join::ScalarSubqueryToJoin, simplify_expressions::SimplifyExpressions,
 };
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::Statement;
@@ -20,15 +22,19 @@ use datafusion::sql::sqlparser::ast::Statement;
 use crate::ast::Query;
 use crate::error::{Result, SqlError};
 use crate::names;
+use crate::precedence;
 use crate::provider::Provider;
 use crate::session::Session;
+use crate::subquery;
 use crate::translate::in_query;
 use crate::types;
 
 /// The query bound to the catalog; inline views are expanded.
 pub(crate) fn bind(provider: &Provider<'_>, query: &Query) -> Result<LogicalPlan> {
     let mut ast = query.ast.clone();
+    precedence::mend(&mut ast);
     names::name_columns(&mut ast);
+    subquery::scalar::guard(&mut ast, &provider.aggregate_names());
     let planner = SqlToRel::new_with_options(provider, parser_options());
     let plan = planner.sql_statement_to_plan(Statement::Query(ast));
     plan.map_err(|e| in_query(query, &e, &provider.function_names()))
@@ -53,7 +59,8 @@ pub(crate) fn analyze(
             .analyzer()
             .execute_and_check(plan, state.config_options(), |_, _| {})
     };
-    let plan = crate::order::definite(analyze(plan)?)?;
+    let plan = subquery::exact(subquery::unnest(analyze(plan)?)?)?;
+    let plan = crate::order::definite(plan)?;
     match with_canonical_types(&plan)? {
         Some(cast) => analyze(cast),
         None => Ok(plan),
@@ -91,8 +98,8 @@ fn with_canonical_types(plan: &LogicalPlan) -> Result<Option<LogicalPlan>, DataF
         .map(Some)
 }
 
-/// Rewrites that help a streaming plan. What they must not do: introduce sorts, limits, semi joins, or the two-level form of
-/// DISTINCT aggregates.
+/// Rewrites that make a plan one of joins, aggregates and row-wise steps. What they must not do: introduce sorts, limits, or the
+/// two-level form of DISTINCT aggregates.
 pub(crate) fn optimize(
     session: &Session,
     plan: LogicalPlan,
@@ -101,6 +108,9 @@ pub(crate) fn optimize(
         vec![
             Arc::new(SimplifyExpressions::new()),
             Arc::new(ReplaceDistinctWithAggregate::new()),
+            Arc::new(DecorrelatePredicateSubquery::new()),
+            Arc::new(ScalarSubqueryToJoin::new()),
+            Arc::new(DecorrelateLateralJoin::new()),
             Arc::new(ExtractEquijoinPredicate::new()),
             Arc::new(EliminateCrossJoin::new()),
             Arc::new(EliminateOuterJoin::new()),
@@ -108,7 +118,21 @@ pub(crate) fn optimize(
             Arc::new(OptimizeProjections::new()),
         ]
     });
-    Optimizer::with_rules(RULES.clone()).optimize(plan, session.state(), |_, _| {})
+    // Names that rules make up are numbered from 1 for each plan, so that equal queries have equal plans.
+    let mut config = session.state().clone();
+    config.execution_props_mut().alias_generator = Arc::default();
+    let plan = subquery::setop::for_views(plan)?;
+    let plan = subquery::lower::lower(plan, &config)?;
+    Optimizer::with_rules(RULES.clone()).optimize(plan, &config, |_, _| {})
+}
+
+/// The same for DataFusion's executor, whose own rules do the rest.
+pub(crate) fn for_batch(
+    session: &Session,
+    plan: LogicalPlan,
+) -> Result<LogicalPlan, DataFusionError> {
+    let plan = subquery::setop::for_batch(plan)?;
+    subquery::lower::lower(plan, session.state())
 }
 
 /// Names of the relations that a plan reads, once each, in alphabetical order.

@@ -67,6 +67,10 @@ impl<'a> Provider<'a> {
         names
     }
 
+    pub fn aggregate_names(&self) -> Vec<String> {
+        self.udaf_names()
+    }
+
     fn unknown(&self, name: &str) -> DataFusionError {
         let names = self.catalog.names();
         let hint = nearest::hint(name, names.iter().map(String::as_str));

@@ -73,6 +73,8 @@ impl Planner<'_> {
         let plan = logical::analyze(self.session(), plan)
             .map_err(|e| in_query(query, &e, &provider.function_names()))?;
         let relations = logical::relations(&plan)?;
+        let plan = logical::for_batch(self.session(), plan)
+            .map_err(|e| in_query(query, &e, &provider.function_names()))?;
         Ok(AdHoc { plan, relations })
     }
 }

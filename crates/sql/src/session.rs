@@ -89,6 +89,10 @@ fn base() -> SessionState {
     options.sql_parser.map_string_types_to_utf8view = false;
     options.sql_parser.enable_ident_normalization = true;
     options.sql_parser.collect_spans = true;
+    // Scalar subqueries become joins, as all others do.
+    options
+        .optimizer
+        .enable_physical_uncorrelated_scalar_subquery = false;
     let mut analyzer = Analyzer::new();
     analyzer.rules.push(Arc::new(CheckIntegers));
     let mut state = SessionStateBuilder::new_with_default_features()

@@ -1,10 +1,13 @@
-//! Inner and left joins of changelogs. Both sides are kept by key as multisets of encoded rows; a row that comes or goes on one side
-//! meets what the other side holds at that moment, so a step's deltas may come in any order.
+//! Joins of changelogs, by key or (without one) of everything with everything. Both sides are kept by key; a row that comes or goes on one
+//! side meets what the other side holds at that moment, so a step's deltas may come in any order.
 //!
-//! A left row without a match is out there with NULLs: the first match takes that back, the loss of the last one brings it again.
+//! A side is *preserved* if its rows are in the result whether they match or not: the left one of left, semi, anti and mark joins,
+//! both of a full join. When the first match of a preserved row comes or its last one goes, what stands for it in the result changes: a row
+//! padded with NULLs, the row itself, or its mark.
 
+mod divide;
+mod drive;
 mod output;
-mod push;
 mod side;
 mod state;
 #[cfg(test)]
@@ -18,25 +21,28 @@ use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
-use headwater_sql::graph as plan;
+use datafusion::physical_expr::expressions::Column;
+use headwater_sql::graph::{self as plan, JoinKind};
 
 use crate::codec::EncodedRows;
 use crate::delta::Delta;
 use crate::eval::{Evaluator, broken};
 use crate::keys::KeyTable;
 use crate::operator::{Operator, OperatorError, StepContext};
-use side::Side;
-
-const LEFT: usize = 0;
+use side::{Lookup, Side};
 
 pub(crate) struct Join {
     key: String,
     schema: SchemaRef,
-    kind: plan::JoinKind,
+    kind: JoinKind,
     /// Key expressions, left and right.
     on: [Vec<Arc<dyn PhysicalExpr>>; 2],
     key_types: Vec<DataType>,
+    /// Whether NULL keys are equal; else they match nothing.
+    null_equal: bool,
     filter: Option<Arc<dyn PhysicalExpr>>,
+    /// Left columns, then right columns: what the filter is evaluated over.
+    pair_schema: SchemaRef,
     /// Keys of both sides.
     keys: KeyTable,
     sides: [Side; 2],
@@ -47,7 +53,7 @@ pub(crate) struct Join {
 /// A batch of one side, ready to meet the other.
 struct Arrived {
     delta: Delta,
-    /// Key of each row, [`crate::keys::NONE`] for NULL.
+    /// Key of each row, [`crate::keys::NONE`] for one that matches nothing.
     keys: Vec<u32>,
     rows: EncodedRows,
     /// Rows that take part and how often, those that leave first.
@@ -58,35 +64,51 @@ impl Join {
     pub(crate) fn new(
         node: &plan::Node,
         plan: &plan::Join,
-        inputs: [&SchemaRef; 2],
-        append_only: [bool; 2],
+        inputs: [&plan::Node; 2],
     ) -> Result<Self, OperatorError> {
         let fail = |e: &dyn std::fmt::Display| broken(&node.key, e);
+        let schemas = inputs.map(|input| &input.schema);
         let types = plan
             .on
             .iter()
-            .map(|(left, _)| left.data_type(inputs[0]))
+            .map(|(left, _)| left.data_type(schemas[0]))
             .collect::<Result<Vec<_>, _>>();
         let key_types = types.map_err(|e| fail(&e))?;
-        let side = |schema: &SchemaRef| Side::new(schema).map_err(|e| fail(&e));
+        let on = [
+            plan.on.iter().map(|o| o.0.clone()).collect::<Vec<_>>(),
+            plan.on.iter().map(|o| o.1.clone()).collect::<Vec<_>>(),
+        ];
+        let side = |number: usize| {
+            let counted = number == 1 && plan.filter.is_none() && plan.kind.only_left();
+            let lookup = if counted {
+                Lookup::Counted
+            } else {
+                lookup(inputs[number], &on[number])
+            };
+            Side::new(schemas[number], lookup).map_err(|e| fail(&e))
+        };
         Ok(Self {
             key: node.key.clone(),
             schema: node.schema.clone(),
             kind: plan.kind,
-            on: [
-                plan.on.iter().map(|o| o.0.clone()).collect(),
-                plan.on.iter().map(|o| o.1.clone()).collect(),
-            ],
+            null_equal: plan.null_equal,
             keys: KeyTable::new(key_types.clone()).map_err(|e| fail(&e))?,
             key_types,
             filter: plan.filter.clone(),
-            sides: [side(inputs[0])?, side(inputs[1])?],
-            append_only,
+            pair_schema: pair_schema(schemas),
+            sides: [side(0)?, side(1)?],
+            append_only: inputs.map(|i| i.props.changelog == plan::Changelog::AppendOnly),
+            on,
         })
     }
 
-    fn is_left(&self) -> bool {
-        self.kind == plan::JoinKind::Left
+    /// Whether all of a side's rows show in the result.
+    fn preserves(&self, side: usize) -> bool {
+        match self.kind {
+            JoinKind::Inner => false,
+            JoinKind::Full => true,
+            _ => side == 0,
+        }
     }
 
     fn arrive(
@@ -100,21 +122,8 @@ impl Join {
             ctx,
         };
         let columns = eval.all(&self.on[side], &mut delta)?;
-        let columns: Result<Vec<ArrayRef>, _> = columns
-            .iter()
-            .zip(&self.key_types)
-            .map(|(c, t)| {
-                if c.data_type() == t {
-                    Ok(c.clone())
-                } else {
-                    cast(c, t)
-                }
-            })
-            .collect();
-        let columns = columns.map_err(|e| eval.broken(e))?;
-        let there = columns.iter().fold(None, |nulls, c| {
-            NullBuffer::union(nulls.as_ref(), c.logical_nulls().as_ref())
-        });
+        let columns = self.as_keys(&columns)?;
+        let there = self.there(&columns);
         let keys = self
             .keys
             .intern(&columns, delta.len(), there.as_ref(), &mut Vec::new());
@@ -122,7 +131,7 @@ impl Join {
             .iter_mut()
             .for_each(|s| s.grow(self.keys.id_bound()));
         let rows = self.sides[side].encode(&delta.rows);
-        let changes = net(&delta, &rows);
+        let changes = net(&delta, &rows, self.sides[side].merges());
         Ok(Arrived {
             delta,
             keys,
@@ -130,11 +139,58 @@ impl Join {
             changes,
         })
     }
+
+    /// The key columns in the types that both sides share.
+    fn as_keys(&self, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, OperatorError> {
+        let cast = |(c, t): (&ArrayRef, &DataType)| {
+            if c.data_type() == t {
+                Ok(c.clone())
+            } else {
+                cast(c, t)
+            }
+        };
+        let columns: Result<Vec<ArrayRef>, _> =
+            columns.iter().zip(&self.key_types).map(cast).collect();
+        columns.map_err(|e| broken(&self.key, e))
+    }
+
+    /// Which rows' keys can match; `None`: all.
+    fn there(&self, columns: &[ArrayRef]) -> Option<NullBuffer> {
+        if self.null_equal {
+            return None;
+        }
+        columns.iter().fold(None, |nulls, c| {
+            NullBuffer::union(nulls.as_ref(), c.logical_nulls().as_ref())
+        })
+    }
 }
 
-/// The net count of each row of a batch. Rows that only come stay as they are; else equal rows are added up, and those that leave come
-/// first, so that nothing is taken back before it is there.
-fn net(delta: &Delta, rows: &EncodedRows) -> Vec<(u32, i64)> {
+/// How rows of a side are found again.
+fn lookup(input: &plan::Node, on: &[Arc<dyn PhysicalExpr>]) -> Lookup {
+    if input.props.changelog == plan::Changelog::AppendOnly {
+        return Lookup::Never;
+    }
+    let column = |e: &Arc<dyn PhysicalExpr>| e.downcast_ref::<Column>().map(Column::index);
+    let on: Vec<usize> = on.iter().filter_map(column).collect();
+    let few = |key: &Vec<usize>| key.iter().all(|k| on.contains(k));
+    if input.props.key.as_ref().is_some_and(few) {
+        Lookup::Walk
+    } else {
+        Lookup::Indexed
+    }
+}
+
+fn pair_schema(sides: [&SchemaRef; 2]) -> SchemaRef {
+    let fields = sides.iter().flat_map(|s| s.fields().iter());
+    let open = fields.map(|f| Arc::new(f.as_ref().clone().with_nullable(true)));
+    Arc::new(datafusion::arrow::datatypes::Schema::new(
+        open.collect::<Vec<_>>(),
+    ))
+}
+
+/// The net count of each row of a batch. Rows that only come stay as they are; else equal rows are added up (`merges`, or each is its own),
+/// and those that leave come first, so that nothing is taken back before it is there.
+fn net(delta: &Delta, rows: &EncodedRows, merges: bool) -> Vec<(u32, i64)> {
     let Some(weights) = delta.weights() else {
         return (0..delta.len() as u32).map(|row| (row, 1)).collect();
     };
@@ -149,6 +205,12 @@ fn net(delta: &Delta, rows: &EncodedRows) -> Vec<(u32, i64)> {
             Some(entry) => entry.1 += weight,
             None => net.push((row, weight)),
         }
+    }
+    if !merges {
+        let singly = |(row, weight): &(u32, i64)| {
+            std::iter::repeat_n((*row, weight.signum()), weight.unsigned_abs() as usize)
+        };
+        net = net.iter().flat_map(singly).collect();
     }
     let (leave, come): (Vec<_>, Vec<_>) =
         net.into_iter().filter(|n| n.1 != 0).partition(|n| n.1 < 0);
@@ -166,15 +228,21 @@ impl Operator for Join {
             return Ok(Vec::new());
         }
         let arrived = self.arrive(input, delta, ctx)?;
-        match input {
-            LEFT => self.push_left(&arrived, ctx),
-            _ => self.push_right(&arrived, ctx),
-        }
+        self.drive(input, &arrived, ctx)
     }
 
     fn finish(&mut self, _ctx: &mut StepContext) -> Result<Vec<Delta>, OperatorError> {
-        self.tidy();
+        self.keys.tidy();
+        self.sides.iter_mut().for_each(Side::tidy);
         Ok(Vec::new())
+    }
+
+    fn route(&self, input: usize, delta: &Delta) -> Result<Option<Vec<u32>>, OperatorError> {
+        self.hashes(input, delta)
+    }
+
+    fn keep(&mut self, wanted: &dyn Fn(u32) -> bool) -> Result<(), OperatorError> {
+        self.keep_keys(wanted)
     }
 
     fn state_bytes(&self) -> usize {

@@ -1,180 +1,214 @@
 //! From pairs of rows to columns: one side's rows are in the batch that came, the other's in state.
 
-use datafusion::arrow::array::{Array, ArrayRef, UInt32Array};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray, UInt32Array};
 use datafusion::arrow::compute::take;
+use datafusion::arrow::datatypes::SchemaRef;
+use headwater_sql::graph::JoinKind;
 
 use super::{Arrived, Join};
 use crate::delta::{Delta, RowKind, is_true};
-use crate::eval::{Evaluator, batch};
+use crate::eval::{Evaluator, Wanted, as_mask, batch};
 use crate::keys::NONE;
 use crate::operator::{OperatorError, StepContext};
 
 /// Most rows of one delta.
 const CHUNK_ROWS: usize = 8192;
 
-/// One row of the result, `weight` times. Which number is a place in state and which one a row of the batch depends on the side
-/// that drives; [`NONE`] on the right stands for NULLs.
+/// One row of the result, `weight` times: a row of the batch and one of the other side's state, [`NONE`] for NULLs.
 #[derive(Clone, Copy)]
-pub(super) struct Pair {
-    pub left: u32,
-    pub right: u32,
+pub(super) struct Out {
+    pub ours: u32,
+    pub theirs: u32,
     pub weight: i64,
+    /// Of a mark join.
+    pub mark: bool,
 }
 
-pub(super) type Pairs = Vec<Pair>;
+impl Out {
+    pub(super) fn pair(ours: u32, theirs: u32, weight: i64) -> Self {
+        Self {
+            ours,
+            theirs,
+            weight,
+            mark: false,
+        }
+    }
+}
 
 impl Join {
-    /// The pairs that the residual condition holds for.
+    /// The pairs that the residual condition holds for, in their order.
     pub(super) fn matching(
         &self,
-        pairs: Pairs,
+        pairs: Vec<Out>,
         arrived: &Arrived,
         side: usize,
         ctx: &mut StepContext,
-    ) -> Result<Pairs, OperatorError> {
+    ) -> Result<Vec<Out>, OperatorError> {
         let Some(filter) = &self.filter else {
             return Ok(pairs);
         };
-        let (paired, mut out): (Pairs, Pairs) = pairs.into_iter().partition(|p| p.right != NONE);
-        for part in paired.chunks(CHUNK_ROWS) {
+        let mut held = Vec::new();
+        for part in pairs.chunks(CHUNK_ROWS) {
             let rows: Vec<u32> = (0..part.len() as u32).collect();
-            let mut candidates = self.rows(part, &rows, arrived, side)?;
-            let numbered = UInt32Array::from(rows);
-            // Failing rows vanish from the delta; the numbers tell which stayed.
-            let before = candidates.len();
+            let columns = self.both(part, &rows, arrived, side)?;
+            let mut candidates =
+                self.delta(&self.pair_schema, columns, (part, &rows), arrived, side)?;
             let mut eval = Evaluator {
                 operator: &self.key,
                 ctx,
             };
-            let wanted = std::iter::once(crate::eval::Wanted {
+            let wanted = std::iter::once(Wanted {
                 expr: filter,
                 rows: None,
             });
-            let first = eval.pass(wanted, &candidates)?;
-            let mask = match first {
-                Ok(columns) => crate::eval::as_mask(&columns[0]).map_err(|e| self.broken(e))?,
+            // Failing rows vanish from the delta; the numbers tell which stayed.
+            let (mask, stayed) = match eval.pass(wanted, &candidates)? {
+                Ok(columns) => (as_mask(&columns[0]).map_err(|e| self.broken(e))?, rows),
                 Err(good) => {
                     candidates = eval.keep(&candidates, &good)?;
-                    let stayed: Vec<u32> = (0..before)
-                        .filter(|at| is_true(&good, *at))
-                        .map(|at| at as u32)
-                        .collect();
-                    let mask = eval.mask(filter, &mut candidates)?;
-                    let kept = stayed
-                        .iter()
-                        .enumerate()
-                        .filter(|(at, _)| is_true(&mask, *at));
-                    out.extend(kept.map(|(_, at)| part[*at as usize]));
-                    continue;
+                    let stayed = rows.into_iter().filter(|at| is_true(&good, *at as usize));
+                    (eval.mask(filter, &mut candidates)?, stayed.collect())
                 }
             };
-            out.extend(
-                numbered
-                    .values()
-                    .iter()
-                    .filter(|at| is_true(&mask, **at as usize))
-                    .map(|at| part[*at as usize]),
+            let kept = stayed.iter().enumerate();
+            held.extend(
+                kept.filter(|(at, _)| is_true(&mask, *at))
+                    .map(|(_, at)| part[*at as usize]),
             );
         }
-        Ok(out)
+        Ok(held)
     }
 
-    /// The pairs as deltas: what is taken back first, then what is new.
+    /// The result as deltas: what is taken back first, then what is new.
     pub(super) fn output(
         &self,
-        pairs: &[Pair],
+        outs: &[Out],
         arrived: &Arrived,
         side: usize,
     ) -> Result<Vec<Delta>, OperatorError> {
-        let mut order: Vec<u32> = Vec::with_capacity(pairs.len());
+        let mut order: Vec<u32> = Vec::with_capacity(outs.len());
         for leaves in [true, false] {
-            for (at, pair) in (0u32..)
-                .zip(pairs)
-                .filter(|(_, p)| p.weight != 0 && (p.weight < 0) == leaves)
+            for (at, out) in (0u32..)
+                .zip(outs)
+                .filter(|(_, o)| o.weight != 0 && (o.weight < 0) == leaves)
             {
-                order.extend(std::iter::repeat_n(at, pair.weight.unsigned_abs() as usize));
+                order.extend(std::iter::repeat_n(at, out.weight.unsigned_abs() as usize));
             }
         }
         let parts = order.chunks(CHUNK_ROWS);
         parts
-            .map(|part| self.rows(pairs, part, arrived, side))
+            .map(|part| {
+                let columns = if self.kind.only_left() {
+                    self.left(outs, part, arrived, side)?
+                } else {
+                    self.both(outs, part, arrived, side)?
+                };
+                self.delta(&self.schema, columns, (outs, part), arrived, side)
+            })
             .collect()
     }
 
-    /// One delta of the pairs at `order`.
-    fn rows(
+    /// Left columns and, of a mark join, the mark.
+    fn left(
         &self,
-        pairs: &[Pair],
+        outs: &[Out],
         order: &[u32],
         arrived: &Arrived,
         side: usize,
-    ) -> Result<Delta, OperatorError> {
-        let pair = |at: &u32| pairs[*at as usize];
-        let from_batch = |at: &u32| {
-            if side == 0 {
-                pair(at).left
-            } else {
-                pair(at).right
-            }
+    ) -> Result<Vec<ArrayRef>, OperatorError> {
+        let mut columns = if side == 0 && order.iter().all(|at| outs[*at as usize].ours != NONE) {
+            self.taken(arrived, outs, order)?
+        } else {
+            self.from_state(outs, order, 0)?
         };
-        let from_state = |at: &u32| {
-            if side == 0 {
-                pair(at).right
-            } else {
-                pair(at).left
-            }
-        };
-        let places: Vec<u32> = order.iter().map(from_batch).collect();
-        let ours = self.taken(&arrived.delta, &places)?;
-        let theirs = self.sides[1 - side]
-            .columns(order.iter().map(from_state))
-            .map_err(|e| self.broken(e))?;
-        let mut columns = Vec::with_capacity(ours.len() + theirs.len());
-        let (left, right) = if side == 0 {
+        if self.kind == JoinKind::Mark {
+            let marks: BooleanArray = order
+                .iter()
+                .map(|at| Some(outs[*at as usize].mark))
+                .collect();
+            columns.push(Arc::new(marks));
+        }
+        Ok(columns)
+    }
+
+    /// Left columns, then right columns.
+    fn both(
+        &self,
+        outs: &[Out],
+        order: &[u32],
+        arrived: &Arrived,
+        side: usize,
+    ) -> Result<Vec<ArrayRef>, OperatorError> {
+        let ours = self.taken(arrived, outs, order)?;
+        let theirs = self.from_state(outs, order, 1 - side)?;
+        let (mut columns, right) = if side == 0 {
             (ours, theirs)
         } else {
             (theirs, ours)
         };
-        columns.extend(left);
         columns.extend(right);
-        let rows = batch(&self.schema, columns, order.len()).map_err(|e| self.broken(e))?;
+        Ok(columns)
+    }
+
+    fn from_state(
+        &self,
+        outs: &[Out],
+        order: &[u32],
+        side: usize,
+    ) -> Result<Vec<ArrayRef>, OperatorError> {
+        self.sides[side]
+            .columns(order.iter().map(|at| outs[*at as usize].theirs))
+            .map_err(|e| self.broken(e))
+    }
+
+    /// One delta of the result's rows at `order`.
+    fn delta(
+        &self,
+        schema: &SchemaRef,
+        columns: Vec<ArrayRef>,
+        (outs, order): (&[Out], &[u32]),
+        arrived: &Arrived,
+        side: usize,
+    ) -> Result<Delta, OperatorError> {
+        let rows = batch(schema, columns, order.len()).map_err(|e| self.broken(e))?;
+        let out = |at: &u32| outs[*at as usize];
         let kind = |at: &u32| {
-            if pair(at).weight < 0 {
+            if out(at).weight < 0 {
                 RowKind::Delete
             } else {
                 RowKind::Insert
             }
         };
-        let leaves = order.iter().any(|at| pair(at).weight < 0);
-        let known = self.append_only[side] && !places.contains(&NONE);
+        let leaves = order.iter().any(|at| out(at).weight < 0);
+        let known = self.append_only[side] && order.iter().all(|at| out(at).ours != NONE);
+        let origin = arrived.delta.origin.as_ref().filter(|_| known);
         Ok(Delta {
             rows,
             kinds: leaves.then(|| order.iter().map(kind).collect()),
-            origin: arrived
-                .delta
-                .origin
-                .as_ref()
-                .filter(|_| known)
-                .map(|o| o.take(&places)),
+            origin: origin
+                .map(|o| o.take(&order.iter().map(|at| out(at).ours).collect::<Vec<_>>())),
         })
     }
 
-    /// The batch's columns at `places`; [`NONE`] is a row of NULLs.
-    fn taken(&self, delta: &Delta, places: &[u32]) -> Result<Vec<ArrayRef>, OperatorError> {
-        let as_it_is =
-            places.len() == delta.len() && (0..).zip(places).all(|(at, place)| at == *place);
-        if as_it_is {
+    /// The batch's columns; [`NONE`] is a row of NULLs.
+    fn taken(
+        &self,
+        arrived: &Arrived,
+        outs: &[Out],
+        order: &[u32],
+    ) -> Result<Vec<ArrayRef>, OperatorError> {
+        let delta = &arrived.delta;
+        let ours = || order.iter().map(|at| outs[*at as usize].ours);
+        if order.len() == delta.len() && (0..).zip(ours()).all(|(at, place)| at == place) {
             return Ok(delta.rows.columns().to_vec());
         }
-        let places: UInt32Array = places.iter().map(|p| (*p != NONE).then_some(*p)).collect();
-        let taken = delta
-            .rows
-            .columns()
-            .iter()
+        let places: UInt32Array = ours().map(|p| (p != NONE).then_some(p)).collect();
+        let columns = delta.rows.columns().iter();
+        let taken = columns
             .map(|c| take(c, &places, None))
-            .collect::<Result<Vec<_>, _>>();
-        let taken = taken.map_err(|e| self.broken(e))?;
-        debug_assert!(taken.iter().all(|c| c.len() == places.len()));
-        Ok(taken)
+            .collect::<Result<_, _>>();
+        taken.map_err(|e| self.broken(e))
     }
 }

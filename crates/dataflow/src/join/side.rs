@@ -1,4 +1,5 @@
-//! One side of a join: its rows as compact bytes, each distinct row of a key once with its count, the rows of a key as a list.
+//! One side of a join: its rows as compact bytes, the rows of a key as a list. What is kept beside a row's bytes depends on what its
+//! side needs: 12 bytes where rows are only ever added, 28 where any row may leave.
 
 use std::io::{self, Read, Write};
 
@@ -7,185 +8,283 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use hashbrown::HashTable;
 
-use crate::codec::persist::{get_all, get_bytes, get_u32, invalid, put_all, put_bytes, put_u32};
+use crate::codec::persist::{get_all, get_u32, invalid, put_all, put_u32};
 use crate::codec::{Arena, Damaged, EncodedRows, RowReader, RowWriter, Span, Unkept, hash};
 use crate::keys::NONE;
 
+/// How a row is found that came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lookup {
+    /// Only how many rows a key has counts: the rows are not kept.
+    Counted,
+    /// Rows are only ever added: each has its own place.
+    Never,
+    /// A key has at most a few rows.
+    Walk,
+    /// A key may have many: there is an index.
+    Indexed,
+}
+
+/// Vectors by place; those that this side has no need of stay empty.
 pub(super) struct Side {
+    lookup: Lookup,
     types: Vec<DataType>,
     writer: RowWriter,
     arena: Arena,
-    rows: Vec<Row>,
+    spans: Vec<Span>,
+    next: Vec<u32>,
     free: Vec<u32>,
-    /// Row by key and bytes.
+    /// How many rows are like this one. Not of sides whose rows are never merged.
+    counts: Vec<u32>,
+    /// Under a residual condition, of a preserved side: how many rows of the other side match.
+    matches: Vec<u32>,
     index: HashTable<u32>,
-    /// Last row of each key's list.
+    hashes: Vec<u32>,
+    prev: Vec<u32>,
+    /// First row of each key's list; of a counted side how many rows the key has.
     heads: Vec<u32>,
-}
-
-/// 40 bytes beside the row's own.
-#[derive(Clone, Copy)]
-struct Row {
-    span: Span,
-    hash: u32,
-    key: u32,
-    next: u32,
-    prev: u32,
-    /// How many rows are like this one; 0: the place is free.
-    count: u32,
-    /// Of a left row under a residual condition: how many right rows match.
-    matches: u32,
 }
 
 /// What a change did to the state.
 pub(super) struct Applied {
+    /// Place of the row; if its last copy left, the place is free already.
     pub row: u32,
     /// The change as it took effect: less than wished when more left than was there.
     pub weight: i64,
 }
 
 impl Side {
-    pub(super) fn new(schema: &SchemaRef) -> Result<Self, Unkept> {
+    pub(super) fn new(schema: &SchemaRef, lookup: Lookup) -> Result<Self, Unkept> {
         let types: Vec<DataType> = schema
             .fields()
             .iter()
             .map(|f| f.data_type().clone())
             .collect();
         Ok(Self {
+            lookup,
             writer: RowWriter::new(&types)?,
             types,
             arena: Arena::default(),
-            rows: Vec::new(),
+            spans: Vec::new(),
+            next: Vec::new(),
             free: Vec::new(),
+            counts: Vec::new(),
+            matches: Vec::new(),
             index: HashTable::new(),
+            hashes: Vec::new(),
+            prev: Vec::new(),
             heads: Vec::new(),
         })
     }
 
+    /// The same side without rows.
+    fn fresh(&self) -> Result<Self, Unkept> {
+        let writer = RowWriter::new(&self.types)?;
+        Ok(Self {
+            lookup: self.lookup,
+            writer,
+            types: self.types.clone(),
+            arena: Arena::default(),
+            spans: Vec::new(),
+            next: Vec::new(),
+            free: Vec::new(),
+            counts: Vec::new(),
+            matches: Vec::new(),
+            index: HashTable::new(),
+            hashes: Vec::new(),
+            prev: Vec::new(),
+            heads: Vec::new(),
+        })
+    }
+
+    fn nothing(&self) -> u32 {
+        if self.lookup == Lookup::Counted {
+            0
+        } else {
+            NONE
+        }
+    }
+
     pub(super) fn grow(&mut self, keys: usize) {
-        self.heads.resize(keys.max(self.heads.len()), NONE);
+        self.heads
+            .resize(keys.max(self.heads.len()), self.nothing());
+    }
+
+    /// Whether equal rows share a place.
+    pub(super) fn merges(&self) -> bool {
+        self.lookup != Lookup::Never
     }
 
     pub(super) fn encode(&self, rows: &RecordBatch) -> EncodedRows {
+        if self.lookup == Lookup::Counted {
+            // Only weights matter, but rows that cancel out are told apart by their bytes.
+            return self.writer.encode(rows.columns(), rows.num_rows());
+        }
         self.writer.encode(rows.columns(), rows.num_rows())
     }
 
     /// Adds the row `weight` times, or takes it away. `None`: it was not there.
     pub(super) fn apply(&mut self, key: u32, bytes: &[u8], weight: i64) -> Option<Applied> {
-        let hash = hash::mixed(hash::of_bytes(bytes), key);
-        let same = |at: &u32| {
-            let row = &self.rows[*at as usize];
-            row.hash == hash && row.key == key && self.arena.get(row.span) == bytes
+        if self.lookup == Lookup::Counted {
+            let count = i64::from(self.heads[key as usize]);
+            let after = (count + weight).clamp(0, i64::from(u32::MAX));
+            self.heads[key as usize] = after as u32;
+            return (after != count).then_some(Applied {
+                row: NONE,
+                weight: after - count,
+            });
+        }
+        if self.lookup == Lookup::Never && weight > 0 {
+            let row = self.insert(key, bytes, 0, 1);
+            return Some(Applied { row, weight: 1 });
+        }
+        let hash = match self.lookup {
+            Lookup::Indexed => hash::mixed(hash::of_bytes(bytes), key),
+            _ => 0,
         };
-        match self.index.find(hash::spread(hash), same).copied() {
-            Some(row) => {
-                let count = i64::from(self.rows[row as usize].count);
+        match self.find(key, bytes, hash) {
+            Some((row, before)) => {
+                let count = i64::from(self.count(row));
                 let after = (count + weight).clamp(0, i64::from(u32::MAX));
-                self.rows[row as usize].count = after as u32;
-                Some(Applied {
-                    row,
-                    weight: after - count,
-                })
+                match after {
+                    0 => self.remove(key, row, before),
+                    after => self.counts[row as usize] = after as u32,
+                }
+                let weight = after - count;
+                Some(Applied { row, weight })
             }
             None if weight > 0 => Some(Applied {
-                row: self.insert(key, bytes, hash, weight as u32),
+                row: self.insert(key, bytes, hash, weight.min(i64::from(u32::MAX)) as u32),
                 weight,
             }),
             None => None,
         }
     }
 
+    /// The row's place, and the one before it in its key's list.
+    fn find(&self, key: u32, bytes: &[u8], hash: u32) -> Option<(u32, u32)> {
+        let same = |at: u32| self.arena.get(self.spans[at as usize]) == bytes;
+        if self.lookup == Lookup::Indexed {
+            let alike = |at: &u32| self.hashes[*at as usize] == hash && same(*at);
+            let row = *self.index.find(hash::spread(hash), alike)?;
+            return Some((row, self.prev[row as usize]));
+        }
+        let (mut before, mut at) = (NONE, self.first(key));
+        while at != NONE {
+            if same(at) {
+                return Some((at, before));
+            }
+            (before, at) = (at, self.next(at));
+        }
+        None
+    }
+
     fn insert(&mut self, key: u32, bytes: &[u8], hash: u32, count: u32) -> u32 {
-        let next = self.heads[key as usize];
-        let row = Row {
-            span: self.arena.put(bytes),
-            hash,
-            key,
-            next,
-            prev: NONE,
-            count,
-            matches: 0,
-        };
+        let span = self.arena.put(bytes);
+        let head = self.heads[key as usize];
         let at = match self.free.pop() {
-            Some(at) => {
-                self.rows[at as usize] = row;
-                at
-            }
+            Some(at) => at,
             None => {
-                self.rows.push(row);
-                self.rows.len() as u32 - 1
+                self.spans.push(Span::NONE);
+                self.next.push(NONE);
+                self.spans.len() as u32 - 1
             }
         };
-        self.link(at);
+        let place = at as usize;
+        (self.spans[place], self.next[place]) = (span, head);
+        self.heads[key as usize] = at;
+        if self.merges() {
+            put(&mut self.counts, place, count);
+        }
+        if place < self.matches.len() {
+            self.matches[place] = 0;
+        }
+        if self.lookup == Lookup::Indexed {
+            put(&mut self.hashes, place, hash);
+            put(&mut self.prev, place, NONE);
+            if head != NONE {
+                self.prev[head as usize] = at;
+            }
+            let hashes = &self.hashes;
+            self.index.insert_unique(hash::spread(hash), at, |at| {
+                hash::spread(hashes[*at as usize])
+            });
+        }
         at
     }
 
-    fn link(&mut self, at: u32) {
-        let Row {
-            hash, key, next, ..
-        } = self.rows[at as usize];
-        if next != NONE {
-            self.rows[next as usize].prev = at;
+    fn remove(&mut self, key: u32, at: u32, before: u32) {
+        let next = self.next(at);
+        match before {
+            NONE => self.heads[key as usize] = next,
+            before => self.next[before as usize] = next,
         }
-        self.heads[key as usize] = at;
-        let rows = &self.rows;
-        self.index.insert_unique(hash::spread(hash), at, |at| {
-            hash::spread(rows[*at as usize].hash)
-        });
+        if self.lookup == Lookup::Indexed {
+            if next != NONE {
+                self.prev[next as usize] = before;
+            }
+            let hash = self.hashes[at as usize];
+            if let Ok(entry) = self
+                .index
+                .find_entry(hash::spread(hash), |other| *other == at)
+            {
+                entry.remove();
+            }
+        }
+        self.release(at);
     }
 
-    /// Frees the row's place if none like it is left. Apart from [`Side::apply`], so that rows that left can still be read.
-    pub(super) fn sweep(&mut self, at: u32) {
-        let Row {
-            span,
-            hash,
-            key,
-            next,
-            prev,
-            count,
-            ..
-        } = self.rows[at as usize];
-        if count > 0 || span == Span::NONE {
-            return;
+    fn release(&mut self, at: u32) {
+        self.arena.free(self.spans[at as usize]);
+        self.spans[at as usize] = Span::NONE;
+        if self.merges() {
+            self.counts[at as usize] = 0;
         }
-        match prev {
-            NONE => self.heads[key as usize] = next,
-            prev => self.rows[prev as usize].next = next,
-        }
-        if next != NONE {
-            self.rows[next as usize].prev = prev;
-        }
-        if let Ok(entry) = self
-            .index
-            .find_entry(hash::spread(hash), |other| *other == at)
-        {
-            entry.remove();
-        }
-        self.arena.free(span);
-        self.rows[at as usize].span = Span::NONE;
         self.free.push(at);
+    }
+
+    /// The key's newest row; [`NONE`] if there is none.
+    pub(super) fn first(&self, key: u32) -> u32 {
+        match self.lookup {
+            Lookup::Counted => NONE,
+            _ => self.heads[key as usize],
+        }
+    }
+
+    /// The row before this one in time, of the same key.
+    pub(super) fn next(&self, at: u32) -> u32 {
+        self.next[at as usize]
     }
 
     /// The key's rows, newest first.
     pub(super) fn of_key(&self, key: u32) -> impl Iterator<Item = u32> {
-        let mut at = self.heads[key as usize];
+        let mut at = self.first(key);
         std::iter::from_fn(move || {
             let row = (at != NONE).then_some(at)?;
-            at = self.rows[row as usize].next;
+            at = self.next(row);
             Some(row)
         })
     }
 
     pub(super) fn is_empty(&self, key: u32) -> bool {
-        self.heads[key as usize] == NONE
+        self.heads[key as usize] == self.nothing()
     }
 
+    /// How many rows are at this place; 0: it is free.
     pub(super) fn count(&self, row: u32) -> u32 {
-        self.rows[row as usize].count
+        match self.lookup {
+            Lookup::Counted => 0,
+            Lookup::Never => u32::from(self.spans[row as usize] != Span::NONE),
+            _ => self.counts[row as usize],
+        }
     }
 
     pub(super) fn matches(&mut self, row: u32) -> &mut u32 {
-        &mut self.rows[row as usize].matches
+        if self.matches.len() <= row as usize {
+            self.matches
+                .resize(self.spans.len().max(row as usize + 1), 0);
+        }
+        &mut self.matches[row as usize]
     }
 
     /// The rows as columns; [`NONE`] is a row of NULLs.
@@ -197,7 +296,7 @@ impl Side {
         for row in rows {
             match row {
                 NONE => reader.push_null(),
-                row => reader.push(self.arena.get(self.rows[row as usize].span))?,
+                row => reader.push(self.arena.get(self.spans[row as usize]))?,
             }
         }
         reader.finish()
@@ -205,88 +304,172 @@ impl Side {
 
     pub(super) fn tidy(&mut self) {
         if self.arena.wasteful() {
-            self.arena
-                .compact(self.rows.iter_mut().map(|r| &mut r.span));
+            self.arena.compact(self.spans.iter_mut());
         }
     }
 
+    /// Places in use; of a counted side, keys.
     pub(super) fn len(&self) -> usize {
-        self.rows.len() - self.free.len()
+        match self.lookup {
+            Lookup::Counted => self.heads.iter().filter(|count| **count > 0).count(),
+            _ => self.spans.len() - self.free.len(),
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
+        let words = [
+            &self.next,
+            &self.free,
+            &self.counts,
+            &self.matches,
+            &self.hashes,
+            &self.prev,
+            &self.heads,
+        ];
         self.arena.bytes()
-            + self.rows.capacity() * size_of::<Row>()
+            + self.spans.capacity() * size_of::<Span>()
             + self.index.allocation_size()
-            + (self.heads.capacity() + self.free.capacity()) * 4
+            + words.iter().map(|w| w.capacity() * 4).sum::<usize>()
+    }
+
+    /// A side with the rows of these keys only; the first of them becomes key 0, and so on.
+    pub(super) fn only(&self, keys: &[u32]) -> Result<Self, Unkept> {
+        let mut kept = self.fresh()?;
+        kept.heads = vec![self.nothing(); keys.len()];
+        for (key, old) in (0u32..).zip(keys) {
+            if self.lookup == Lookup::Counted {
+                kept.heads[key as usize] = self.heads[*old as usize];
+                continue;
+            }
+            let mut rows: Vec<u32> = self.of_key(*old).collect();
+            rows.reverse();
+            for row in rows {
+                let bytes = self.arena.get(self.spans[row as usize]);
+                let hash = match self.lookup {
+                    Lookup::Indexed => hash::mixed(hash::of_bytes(bytes), key),
+                    _ => 0,
+                };
+                let at = kept.insert(key, bytes, hash, self.count(row));
+                if let Some(matches) = self.matches.get(row as usize) {
+                    *kept.matches(at) = *matches;
+                }
+            }
+        }
+        kept.spans.shrink_to_fit();
+        kept.next.shrink_to_fit();
+        Ok(kept)
     }
 
     pub(super) fn save(&self, out: &mut dyn Write) -> io::Result<()> {
-        put_all(out, &self.free)?;
-        put_all(out, &self.heads)?;
-        put_u32(out, self.rows.len() as u32)?;
-        for row in &self.rows {
-            put_all(out, &[row.key, row.next, row.prev, row.count, row.matches])?;
-            match row.span {
-                Span::NONE => put_bytes(out, &[])?,
-                span => put_bytes(out, self.arena.get(span))?,
-            }
+        put_u32(out, self.lookup as u32)?;
+        for words in [
+            &self.heads,
+            &self.free,
+            &self.next,
+            &self.counts,
+            &self.matches,
+        ] {
+            put_all(out, words)?;
+        }
+        let length = |span: &Span| match *span {
+            Span::NONE => NONE,
+            span => self.arena.get(span).len() as u32,
+        };
+        put_all(out, &self.spans.iter().map(length).collect::<Vec<_>>())?;
+        for span in self.spans.iter().filter(|s| **s != Span::NONE) {
+            out.write_all(self.arena.get(*span))?;
         }
         Ok(())
     }
 
     pub(super) fn load(&mut self, from: &mut dyn Read) -> io::Result<()> {
-        self.free = get_all(from)?;
-        self.heads = get_all(from)?;
-        self.arena = Arena::default();
-        self.rows.clear();
-        self.index.clear();
-        for at in 0..get_u32(from)? {
-            let numbers = get_all::<u32>(from)?;
-            let [key, next, prev, count, matches] = numbers[..] else {
-                return Err(invalid("a join's row is cut"));
-            };
-            let bytes = get_bytes(from)?;
-            let hash = hash::mixed(hash::of_bytes(&bytes), key);
-            let span = if count > 0 {
-                self.arena.put(&bytes)
-            } else {
-                Span::NONE
-            };
-            self.rows.push(Row {
-                span,
-                hash,
-                key,
-                next,
-                prev,
-                count,
-                matches,
-            });
-            if count > 0 {
-                let rows = &self.rows;
-                self.index.insert_unique(hash::spread(hash), at, |at| {
-                    hash::spread(rows[*at as usize].hash)
-                });
-            }
+        if get_u32(from)? != self.lookup as u32 {
+            return Err(invalid("a join's side was kept in another way"));
         }
-        self.check()
+        *self = self.fresh().map_err(|e| invalid(e.to_string()))?;
+        for words in [
+            &mut self.heads,
+            &mut self.free,
+            &mut self.next,
+            &mut self.counts,
+            &mut self.matches,
+        ] {
+            *words = get_all(from)?;
+        }
+        let mut bytes = Vec::new();
+        for length in get_all::<u32>(from)? {
+            let span = match length {
+                NONE => Span::NONE,
+                length => {
+                    bytes.clear();
+                    let read = from.take(u64::from(length)).read_to_end(&mut bytes)?;
+                    if read != length as usize {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    self.arena.put(&bytes)
+                }
+            };
+            self.spans.push(span);
+        }
+        self.check()?;
+        self.reindex();
+        Ok(())
     }
 
     /// Links must lead to rows, or reading would.
     fn check(&self) -> io::Result<()> {
-        let there = |at: u32| at == NONE || self.rows.get(at as usize).is_some_and(|r| r.count > 0);
-        let linked = self
-            .rows
-            .iter()
-            .filter(|r| r.count > 0)
-            .all(|r| there(r.next) && there(r.prev) && (r.key as usize) < self.heads.len());
+        if self.lookup == Lookup::Counted {
+            return Ok(());
+        }
+        let places = self.spans.len();
+        let there = |at: u32| {
+            at == NONE
+                || self
+                    .spans
+                    .get(at as usize)
+                    .is_some_and(|s| *s != Span::NONE)
+        };
+        let linked = self.next.len() == places
+            && (0..places).all(|at| self.spans[at] == Span::NONE || there(self.next[at]));
+        let counted = !self.merges()
+            || (self.counts.len() == places
+                && (0..places).all(|at| (self.counts[at] == 0) == (self.spans[at] == Span::NONE)));
         let free = self
             .free
             .iter()
-            .all(|at| self.rows.get(*at as usize).is_some_and(|r| r.count == 0));
-        match linked && free && self.heads.iter().all(|at| there(*at)) {
+            .all(|at| self.spans.get(*at as usize) == Some(&Span::NONE));
+        match linked && counted && free && self.heads.iter().all(|at| there(*at)) {
             true => Ok(()),
             false => Err(invalid("a join's rows are linked wrongly")),
         }
     }
+
+    /// What is not written because it follows from the lists.
+    fn reindex(&mut self) {
+        if self.lookup != Lookup::Indexed {
+            return;
+        }
+        self.hashes = vec![0; self.spans.len()];
+        self.prev = vec![NONE; self.spans.len()];
+        for key in 0..self.heads.len() as u32 {
+            let (mut before, mut at) = (NONE, self.first(key));
+            while at != NONE {
+                let bytes = self.arena.get(self.spans[at as usize]);
+                let hash = hash::mixed(hash::of_bytes(bytes), key);
+                (self.hashes[at as usize], self.prev[at as usize]) = (hash, before);
+                let hashes = &self.hashes;
+                self.index.insert_unique(hash::spread(hash), at, |at| {
+                    hash::spread(hashes[*at as usize])
+                });
+                (before, at) = (at, self.next[at as usize]);
+            }
+        }
+    }
+}
+
+fn put(values: &mut Vec<u32>, at: usize, value: u32) {
+    if values.len() <= at {
+        values.resize(at + 1, 0);
+    }
+    values[at] = value;
 }

@@ -1,5 +1,6 @@
 //! Operators without state: each row is judged alone, so its origin stays known.
 
+pub(crate) mod constant;
 pub(crate) mod filter;
 pub(crate) mod project;
 #[cfg(test)]

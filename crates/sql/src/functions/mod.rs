@@ -3,6 +3,7 @@
 pub(crate) mod checked;
 pub mod clock;
 pub(crate) mod interval;
+pub(crate) mod one_row;
 pub(crate) mod sum;
 pub(crate) mod window;
 
@@ -17,6 +18,7 @@ pub(crate) fn scalar(clock: &StepClock) -> Vec<Arc<ScalarUDF>> {
     vec![
         Arc::new(clock::Now::new(clock.clone()).into()),
         Arc::new(clock::CurrentDate::new(clock.clone()).into()),
+        one_row::one_row(),
         window::start(),
         window::end(),
         window::hops(),

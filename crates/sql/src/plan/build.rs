@@ -9,14 +9,15 @@ use datafusion::common::NullHandling;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableScan, Union, Unnest};
 
 use super::expr::physical;
-use super::{Refused, aggregate, join, lineage, over, top};
-use crate::graph::{Changelog, Graph, Node, NodeId, Op, PhysExpr};
+use super::{Refused, aggregate, constant, join, lineage, over, top};
+use crate::graph::{Changelog, Graph, Node, NodeId, Op, PhysExpr, SetOperation};
 use crate::model::Relation;
 use crate::provider::RelationSource;
 use crate::session::Session;
+use crate::subquery::setop;
 
 /// The only column of rows that need none.
-const ROW: &str = "__row";
+pub(super) const ROW: &str = "__row";
 
 /// A graph, with what is known of its leaves.
 #[derive(Debug)]
@@ -55,12 +56,23 @@ impl Builder<'_> {
                     return Ok(top);
                 }
                 let input = self.plan(&filter.input)?;
+                if join::is_true(&filter.predicate) {
+                    return Ok(input);
+                }
                 let predicate = self.expr(&filter.predicate, filter.input.schema(), input)?;
-                Ok(self.add(Op::Filter { predicate }, vec![input], plan.schema()))
+                let schema = Arc::clone(&self.graph.nodes[input].schema);
+                Ok(self.add_with(Op::Filter { predicate }, vec![input], schema, None))
             }
             LogicalPlan::Aggregate(node) => aggregate::aggregate(self, node),
             LogicalPlan::Join(node) => join::join(self, node),
             LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
+                constant::constant(self, plan)
+            }
+            LogicalPlan::Extension(node) => match node.node.as_any().downcast_ref() {
+                Some(operation) => self.set_operation(operation),
+                None => Err(refusal(plan)),
+            },
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
@@ -227,6 +239,15 @@ impl Builder<'_> {
         }
     }
 
+    fn set_operation(&mut self, node: &setop::SetOperation) -> Result<NodeId, Refused> {
+        let inputs = vec![self.plan(&node.left)?, self.plan(&node.right)?];
+        let op = SetOperation {
+            except: node.except,
+            all: node.all,
+        };
+        Ok(self.add(Op::SetOperation(op), inputs, node.left.schema()))
+    }
+
     /// The unnested list is made the last column, and put back in its place afterwards.
     fn unnest(&mut self, unnest: &Unnest) -> Result<NodeId, Refused> {
         let refused = || {
@@ -281,11 +302,13 @@ impl Builder<'_> {
 pub(super) fn kind(op: &Op) -> &'static str {
     match op {
         Op::Relation { .. } => "relation",
+        Op::Constant { .. } => "constant",
         Op::Filter { .. } => "filter",
         Op::Project { .. } => "project",
         Op::Unnest => "unnest",
         Op::Aggregate(_) => "aggregate",
         Op::Join(_) => "join",
+        Op::SetOperation(_) => "setop",
         Op::Union => "union",
         Op::Over(_) => "over",
         Op::TopN(_) => "top",
@@ -309,13 +332,10 @@ fn refusal(plan: &LogicalPlan) -> Refused {
             "ORDER BY without LIMIT is not known in a view: its rows have no order",
             "add a LIMIT, or order an ad-hoc SELECT over the view",
         ),
-        LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
-            Refused::new("a view must read a source, table or view", "add a FROM")
-        }
         LogicalPlan::RecursiveQuery(_) => {
             Refused::new("WITH RECURSIVE is not known in a view", adhoc)
         }
-        LogicalPlan::Subquery(_) => Refused::new("LATERAL is not known in a view", "write a JOIN"),
+        LogicalPlan::Subquery(_) => super::expr::not_pulled_up(),
         other => Refused::new(
             format!(
                 "a view cannot run this part of the query: {}",

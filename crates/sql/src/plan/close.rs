@@ -32,7 +32,15 @@ fn last_aggregate(built: &Built) -> Result<NodeId, Refused> {
         match (&node.op, node.inputs.first()) {
             (Op::Aggregate(_), _) => return Ok(id),
             (Op::Project { .. } | Op::Filter { .. }, Some(input)) => id = *input,
-            (Op::Join(_) | Op::Union | Op::Unnest | Op::Over(_) | Op::TopN(_), _) => {
+            (
+                Op::Join(_)
+                | Op::SetOperation(_)
+                | Op::Union
+                | Op::Unnest
+                | Op::Over(_)
+                | Op::TopN(_),
+                _,
+            ) => {
                 let message =
                     "EMIT ON WINDOW CLOSE needs the windowed GROUP BY as the last step of the view";
                 return Err(Refused::new(

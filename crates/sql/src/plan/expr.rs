@@ -56,10 +56,20 @@ fn refusal(expr: &Expr, changelog: Changelog) -> Option<Refused> {
             let message = format!("{}() gives another answer each time, so a view could not be computed again after a restart", call.name());
             Some(Refused::new(message, "put the value into the event, or use it in an ad-hoc SELECT"))
         }
-        Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_) => {
-            Some(Refused::new("subqueries in expressions are not known in a view", "write a JOIN"))
-        }
-        Expr::OuterReferenceColumn(..) => Some(Refused::new("correlated subqueries are not known in a view", "write a JOIN")),
+        Expr::ScalarSubquery(_)
+        | Expr::Exists(_)
+        | Expr::InSubquery(_)
+        | Expr::SetComparison(_)
+        | Expr::OuterReferenceColumn(..) => Some(not_pulled_up()),
         _ => None,
     }
+}
+
+/// A correlated subquery that could not be made a join.
+pub(super) fn not_pulled_up() -> Refused {
+    Refused::new(
+        "this subquery depends on the outer row in a way that a view cannot follow",
+        "let it depend by WHERE inner.key = outer.key alone (no outer columns in its SELECT list, LIMIT, UNION or in a deeper subquery), or write a JOIN",
+    )
+    .of_subquery()
 }

@@ -1,43 +1,33 @@
-//! Inner, left and (by swapping) right joins.
+//! Joins of every kind; those that keep the right side are turned round.
 
-use datafusion::common::{DFSchema, JoinType, NullEquality};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::{DFSchema, DFSchemaRef, JoinType, NullEquality, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, Join as Logical, LogicalPlan};
 
 use super::Refused;
-use super::build::Builder;
+use super::build::{Builder, ROW};
 use crate::graph::{Join, JoinKind, NodeId, Op};
 
 pub(super) fn join(builder: &mut Builder<'_>, node: &Logical) -> Result<NodeId, Refused> {
-    if node.on.is_empty() {
-        let message = "a join in a view needs an equality between its two sides";
-        return Err(Refused::new(
-            message,
-            "write JOIN ... ON a.key = b.key, further conditions with AND",
-        ));
-    }
-    if node.null_equality == NullEquality::NullEqualsNull {
-        return Err(Refused::new(
-            "a join on IS NOT DISTINCT FROM is not known in a view",
-            "join with =, or coalesce both sides first",
-        ));
-    }
+    use JoinKind::{Anti, Full, Inner, Left, Mark, Semi};
     match node.join_type {
-        JoinType::Inner => one_way(builder, node, JoinKind::Inner, false),
-        JoinType::Left => one_way(builder, node, JoinKind::Left, false),
+        JoinType::Inner => one_way(builder, node, Inner, false),
+        JoinType::Left => one_way(builder, node, Left, false),
+        JoinType::Full => one_way(builder, node, Full, false),
+        JoinType::LeftSemi => one_way(builder, node, Semi, false),
+        JoinType::LeftAnti => one_way(builder, node, Anti, false),
+        JoinType::LeftMark => one_way(builder, node, Mark, false),
+        JoinType::RightSemi => one_way(builder, node, Semi, true),
+        JoinType::RightAnti => one_way(builder, node, Anti, true),
+        JoinType::RightMark => one_way(builder, node, Mark, true),
         JoinType::Right => {
-            let swapped = one_way(builder, node, JoinKind::Left, true)?;
+            let swapped = one_way(builder, node, Left, true)?;
             let (left, right) = (width(&node.left), width(&node.right));
             let back: Vec<usize> = (right..right + left).chain(0..right).collect();
             Ok(builder.pick(swapped, &back, &node.schema))
         }
-        JoinType::Full => Err(Refused::new(
-            "FULL JOIN is not known in a view",
-            "write UNION ALL of a LEFT JOIN and of what is missing on the left",
-        )),
-        other => Err(Refused::new(
-            format!("a {other} join is not known in a view"),
-            "write an INNER or LEFT JOIN",
-        )),
     }
 }
 
@@ -53,30 +43,81 @@ fn one_way(
         (&node.left, &node.right)
     };
     let inputs = vec![builder.plan(left)?, builder.plan(right)?];
+    let schemas = [held(left, "__left")?, held(right, "__right")?];
     let mut on = Vec::with_capacity(node.on.len());
     for (a, b) in &node.on {
         let (a, b) = if swap { (b, a) } else { (a, b) };
         check_types(a, left, b, right)?;
         on.push((
-            builder.timeless_expr(a, left.schema())?,
-            builder.timeless_expr(b, right.schema())?,
+            builder.timeless_expr(a, &schemas[0])?,
+            builder.timeless_expr(b, &schemas[1])?,
         ));
     }
-    let joined = if swap {
-        right_then_left(left, right)?
-    } else {
-        node.schema.as_ref().clone()
-    };
-    let filter = node
-        .filter
-        .as_ref()
+    let joined = schemas[0].join(&schemas[1])?;
+    let filter = node.filter.as_ref().filter(|f| !is_true(f));
+    let filter = filter
         .map(|f| builder.timeless_expr(f, &joined))
         .transpose()?;
-    Ok(builder.add(Op::Join(Join { kind, on, filter }), inputs, &joined))
+    let join = Join {
+        kind,
+        on,
+        null_equal: node.null_equality == NullEquality::NullEqualsNull,
+        filter,
+    };
+    if !kind.only_left() {
+        let id = builder.add(Op::Join(join), inputs, &joined);
+        return Ok(without_made_up(builder, id, [left, right], &joined));
+    }
+    let lone = left.schema().fields().is_empty();
+    let output = match (kind, lone) {
+        (JoinKind::Mark, true) => schemas[0].join(&node.schema)?,
+        (_, true) => schemas[0].as_ref().clone(),
+        _ => node.schema.as_ref().clone(),
+    };
+    let id = builder.add(Op::Join(join), inputs, &output);
+    if lone && kind == JoinKind::Mark {
+        return Ok(builder.pick(id, &[1], &node.schema));
+    }
+    Ok(id)
 }
 
-fn right_then_left(first: &LogicalPlan, second: &LogicalPlan) -> Result<DFSchema, Refused> {
-    Ok(first.schema().join(second.schema())?)
+/// The columns that a side's rows are made of: a side of which only the number of rows matters has one, made up.
+fn held(plan: &LogicalPlan, name: &str) -> Result<DFSchemaRef, Refused> {
+    if !plan.schema().fields().is_empty() {
+        return Ok(Arc::clone(plan.schema()));
+    }
+    let made_up = Schema::new(vec![Field::new(ROW, DataType::Boolean, true)]);
+    Ok(Arc::new(DFSchema::try_from_qualified_schema(
+        name, &made_up,
+    )?))
+}
+
+/// The joined columns less those that were made up.
+fn without_made_up(
+    builder: &mut Builder<'_>,
+    joined: NodeId,
+    sides: [&LogicalPlan; 2],
+    schema: &DFSchema,
+) -> NodeId {
+    let [left, right] = sides.map(width);
+    if left > 0 && right > 0 {
+        return joined;
+    }
+    let kept: Vec<usize> = (usize::from(left == 0)..schema.fields().len())
+        .filter(|i| right > 0 || *i < left)
+        .collect();
+    let fields = kept.iter().map(|i| {
+        let (relation, field) = schema.qualified_field(*i);
+        (relation.cloned(), Arc::clone(field))
+    });
+    match DFSchema::new_with_metadata(fields.collect(), Default::default()) {
+        Ok(output) => builder.pick(joined, &kept, &output),
+        Err(_) => joined,
+    }
+}
+
+pub(super) fn is_true(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _))
 }
 
 fn check_types(a: &Expr, left: &LogicalPlan, b: &Expr, right: &LogicalPlan) -> Result<(), Refused> {

@@ -70,6 +70,7 @@ pub(super) fn lineage(
                 })
                 .collect()
         }
+        Op::Constant { .. } => vec![Lineage::Other; width],
         Op::Filter { .. } | Op::Unnest => of(0),
         Op::Project { exprs } => {
             let input = of(0);
@@ -89,9 +90,12 @@ pub(super) fn lineage(
             columns.resize(width, Lineage::Other);
             columns
         }
-        Op::Join(_) => {
+        Op::Join(join) => {
             let mut columns = of(0);
-            columns.extend(of(1));
+            if !join.kind.only_left() {
+                columns.extend(of(1));
+            }
+            columns.resize(width, Lineage::Other);
             columns
         }
         Op::Over(_) | Op::TopN(_) => {
@@ -99,7 +103,7 @@ pub(super) fn lineage(
             columns.resize(width, Lineage::Other);
             columns
         }
-        Op::Union => {
+        Op::Union | Op::SetOperation(_) => {
             let inputs: Vec<Vec<Lineage>> = (0..node.inputs.len()).map(of).collect();
             (0..width)
                 .map(|i| common(inputs.iter().map(|input| input[i])))
@@ -178,11 +182,10 @@ fn changelog(node: &Node, inputs: &[&Props], leaf: Option<&Relation>) -> Changel
     let appends = match &node.op {
         Op::Relation { .. } => leaf.is_some_and(|r| r.append_only),
         Op::Aggregate(aggregate) => aggregate.close.is_some(),
-        Op::Join(Join {
-            kind: JoinKind::Left,
-            ..
-        }) => false,
         Op::Over(_) | Op::TopN(_) => false,
+        // A semi join whose sides both only grow never takes a row back; whatever speaks of a missing match may.
+        Op::SetOperation(operation) if operation.except => false,
+        Op::Join(join) if !matches!(join.kind, JoinKind::Inner | JoinKind::Semi) => false,
         _ => inputs.iter().all(|p| p.changelog == Changelog::AppendOnly),
     };
     if appends {
@@ -200,6 +203,7 @@ fn key(
 ) -> Option<Vec<usize>> {
     match &node.op {
         Op::Relation { .. } => leaf.and_then(|r| r.key.clone()),
+        Op::Constant { rows } => (rows.num_rows() <= 1).then(Vec::new),
         Op::Filter { .. } => inputs.first()?.key.clone(),
         Op::Project { exprs } => {
             let key = inputs.first()?.key.as_ref()?;
@@ -214,6 +218,11 @@ fn key(
         }
         Op::Aggregate(aggregate) => Some((0..aggregate.group.len()).collect()),
         Op::Join(join) => join_key(graph, node, join, inputs),
+        Op::SetOperation(operation) => {
+            let distinct = || (0..node.schema.fields().len()).collect();
+            let left = inputs.first()?.key.clone();
+            left.or_else(|| (!operation.all).then(distinct))
+        }
         Op::Union => None,
         Op::Over(_) => inputs.first()?.key.clone(),
         Op::TopN(top) => top_key(node, top, inputs.first()?),
@@ -254,6 +263,12 @@ fn holds(expr: &PhysExpr, index: usize) -> bool {
 /// The key of the side whose rows meet at most one of the other side; else both keys together.
 fn join_key(graph: &Graph, node: &Node, join: &Join, inputs: &[&Props]) -> Option<Vec<usize>> {
     let [left, right] = inputs else { return None };
+    match join.kind {
+        JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => return left.key.clone(),
+        // A row without a partner on the left has no left key.
+        JoinKind::Full => return None,
+        _ => {}
+    }
     let width = graph.nodes[*node.inputs.first()?].schema.fields().len();
     let right_key = |key: &Vec<usize>| key.iter().map(|i| i + width).collect::<Vec<_>>();
     let covers = |key: &Option<Vec<usize>>, side: fn(&(PhysExpr, PhysExpr)) -> &PhysExpr| {

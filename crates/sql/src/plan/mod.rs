@@ -3,6 +3,8 @@
 mod aggregate;
 mod build;
 mod close;
+mod constant;
+mod correlated;
 mod expr;
 mod join;
 mod lineage;
@@ -104,6 +106,7 @@ impl<'a> Planner<'a> {
         let tell = |e: DataFusionError| in_query(query, &e, &provider.function_names());
         let plan = logical::analyze(&self.session, plan).map_err(tell)?;
         refuse::check_result(query, &plan)?;
+        correlated::check(&plan).map_err(|refused| refused.into_error(query))?;
         let plan = logical::optimize(&self.session, plan).map_err(tell)?;
         let built =
             build::build(&self.session, &plan).map_err(|refused| refused.into_error(query))?;
@@ -140,6 +143,8 @@ pub(crate) fn all_nullable(schema: &datafusion::arrow::datatypes::Schema) -> Sch
 pub(crate) struct Refused {
     pub message: String,
     pub hint: Option<String>,
+    /// Whether it speaks of the query's first subquery; else of the whole query.
+    subquery: bool,
 }
 
 impl Refused {
@@ -147,14 +152,25 @@ impl Refused {
         Self {
             message: message.into(),
             hint: Some(hint.into()),
+            subquery: false,
+        }
+    }
+
+    /// The same, told at the query's first subquery.
+    pub fn of_subquery(self) -> Self {
+        Self {
+            subquery: true,
+            ..self
         }
     }
 
     fn into_error(self, query: &Query) -> SqlError {
-        query
-            .source
-            .error_at_start(self.message)
-            .maybe_hint(self.hint)
+        let at = self.subquery.then(|| refuse::first_subquery(query));
+        let error = match at.flatten() {
+            Some(at) => query.source.error(at, self.message),
+            None => query.source.error_at_start(self.message),
+        };
+        error.maybe_hint(self.hint)
     }
 }
 
@@ -164,6 +180,7 @@ impl From<DataFusionError> for Refused {
         Self {
             message: told.message,
             hint: told.hint,
+            subquery: false,
         }
     }
 }

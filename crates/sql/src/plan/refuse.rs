@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, JoinConstraint, JoinOperator, Query as SqlQuery, Select, SelectItem, SetExpr,
-    SetOperator, Spanned, TableFactor, Visit, Visitor,
+    Distinct, Expr, JoinOperator, Query as SqlQuery, Select, SelectItem, Spanned, TableFactor,
+    Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -52,6 +52,43 @@ pub(super) fn check_result(query: &Query, plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
+/// Where the query's first subquery stands: in an expression, or LATERAL.
+pub(super) fn first_subquery(query: &Query) -> Option<Position> {
+    struct First;
+    impl Visitor for First {
+        type Break = Span;
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Span> {
+            match expr {
+                Expr::Subquery(query) => ControlFlow::Break(query.span()),
+                Expr::Exists { subquery, .. } | Expr::InSubquery { subquery, .. } => {
+                    ControlFlow::Break(subquery.span())
+                }
+                _ => ControlFlow::Continue(()),
+            }
+        }
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Span> {
+            match factor {
+                TableFactor::Derived {
+                    lateral: true,
+                    subquery,
+                    ..
+                } => ControlFlow::Break(subquery.span()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    let ControlFlow::Break(span) = query.ast.visit(&mut First) else {
+        return None;
+    };
+    let number = |n: u64| u32::try_from(n).ok().filter(|n| *n > 0);
+    Some(Position {
+        line: number(span.start.line)?,
+        column: number(span.start.column)?,
+    })
+}
+
 struct Finder<'a> {
     query: &'a Query,
 }
@@ -81,33 +118,6 @@ impl Finder<'_> {
         }
     }
 
-    fn set_operation(&self, body: &SetExpr) -> Flow {
-        let SetExpr::SetOperation {
-            left, op, right, ..
-        } = body
-        else {
-            return ControlFlow::Continue(());
-        };
-        let word = match op {
-            SetOperator::Except | SetOperator::Minus => "EXCEPT",
-            SetOperator::Intersect => "INTERSECT",
-            SetOperator::Union => {
-                self.set_operation(left)?;
-                return self.set_operation(right);
-            }
-        };
-        let hint = if word == "EXCEPT" {
-            "write a LEFT JOIN and WHERE the right key IS NULL"
-        } else {
-            "write an INNER JOIN"
-        };
-        self.refuse(
-            right.span(),
-            &format!("{word} is not known in a view"),
-            hint,
-        )
-    }
-
     fn select_list(&self, select: &Select) -> Flow {
         for item in &select.projection {
             if let SelectItem::ExprWithAliases { .. } = item {
@@ -131,44 +141,19 @@ impl Finder<'_> {
     }
 
     fn join(&self, operator: &JoinOperator, span: Span) -> Flow {
-        let on = "write JOIN ... ON a.key = b.key";
         match operator {
-            JoinOperator::Join(c)
-            | JoinOperator::Inner(c)
-            | JoinOperator::Left(c)
-            | JoinOperator::LeftOuter(c) => self.constraint(c, span),
-            JoinOperator::Right(c) | JoinOperator::RightOuter(c) => self.constraint(c, span),
-            JoinOperator::FullOuter(_) => self.refuse(
-                span,
-                "FULL JOIN is not known in a view",
-                "write a LEFT JOIN, or UNION ALL of two of them",
-            ),
-            JoinOperator::CrossJoin(_) => self.refuse(
-                span,
-                "CROSS JOIN is not known in a view: it would keep every pair of rows",
-                on,
-            ),
             JoinOperator::AsOf { .. } => self.refuse(
                 span,
                 "ASOF JOIN is not known in a view",
-                "join with the window of the time, or with a table",
+                "write JOIN t FOR SYSTEM_TIME AS OF a.ts ON ...",
             ),
-            _ => self.refuse(
+            JoinOperator::CrossApply | JoinOperator::OuterApply => self.refuse(
                 span,
-                "this kind of join is not known in a view",
-                "write an INNER, LEFT or RIGHT JOIN",
+                "APPLY is not known in a view",
+                "write CROSS JOIN LATERAL (...) or LEFT JOIN LATERAL (...) ON true",
             ),
+            _ => ControlFlow::Continue(()),
         }
-    }
-
-    fn constraint(&self, constraint: &JoinConstraint, span: Span) -> Flow {
-        let missing = matches!(constraint, JoinConstraint::None);
-        self.refuse_if(
-            missing,
-            span,
-            "a join in a view needs a condition",
-            "write JOIN ... ON a.key = b.key",
-        )
     }
 }
 
@@ -215,23 +200,10 @@ impl Visitor for Finder<'_> {
             "WITH RECURSIVE is not known in a view",
             ADHOC,
         )?;
-        let values = matches!(*query.body, SetExpr::Values(_));
-        self.refuse_if(
-            values,
-            query.body.span(),
-            "VALUES is not known in a view",
-            "declare a TABLE over a topic that holds these rows",
-        )?;
-        self.set_operation(&query.body)
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> Flow {
-        self.refuse_if(
-            select.from.is_empty(),
-            select.span(),
-            "a view must read a source, table or view",
-            "add a FROM",
-        )?;
         self.refuse_if(
             select.into.is_some(),
             select.span(),
@@ -250,16 +222,18 @@ impl Visitor for Finder<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Flow {
         match factor {
-            TableFactor::Derived { lateral: true, .. }
-            | TableFactor::Function { lateral: true, .. } => self.refuse(
+            TableFactor::UNNEST {
+                with_ordinality: true,
+                ..
+            } => self.refuse(
                 factor.span(),
-                "LATERAL is not known in a view",
-                "write a JOIN",
+                "WITH ORDINALITY is not known",
+                "leave it out, or put the position into the elements",
             ),
-            TableFactor::UNNEST { .. } => self.refuse(
+            TableFactor::UNNEST { array_exprs, .. } if array_exprs.len() > 1 => self.refuse(
                 factor.span(),
-                "UNNEST is not known in a view",
-                "unnest in an ad-hoc SELECT over the view",
+                "UNNEST of several lists side by side is not known",
+                "unnest one list, of structs if need be",
             ),
             TableFactor::Table {
                 version: Some(_), ..
@@ -283,28 +257,7 @@ impl Visitor for Finder<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> Flow {
-        let join = "write a JOIN with the subquery in FROM";
         match expr {
-            Expr::InSubquery { negated: false, .. } => self.refuse(
-                expr.span(),
-                "IN (SELECT ...) is not known in a view",
-                "write a JOIN with SELECT DISTINCT",
-            ),
-            Expr::InSubquery { .. } => self.refuse(
-                expr.span(),
-                "NOT IN (SELECT ...) is not known in a view",
-                "write a LEFT JOIN and WHERE the right key IS NULL",
-            ),
-            Expr::Exists { .. } => self.refuse(expr.span(), "EXISTS is not known in a view", join),
-            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. }
-                if matches!(right.as_ref(), Expr::Subquery(_)) =>
-            {
-                self.refuse(
-                    expr.span(),
-                    "ANY and ALL over a subquery are not known in a view",
-                    join,
-                )
-            }
             Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => self.refuse(
                 expr.span(),
                 "GROUPING SETS, ROLLUP and CUBE are not known in a view",
