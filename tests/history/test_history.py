@@ -139,7 +139,7 @@ def folder(tmp_path):
         subprocess.run(["umount", "-l", place], check=True)
 
 
-@pytest.mark.timeout(SECONDS + 600)
+@pytest.mark.timeout(SECONDS + 1200)
 def test_histories_of_real_clients_hold(folder, tmp_path):
     place, small_disk = folder
     print(f"seed {SEED}: repeat with HISTORY_SEED={SEED}; a full disk is {'part' if small_disk else 'no part'} of it")
