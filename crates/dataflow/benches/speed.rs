@@ -260,6 +260,7 @@ fn call(
         distinct,
         filter: None,
         return_type,
+        whole: None,
     }
 }
 

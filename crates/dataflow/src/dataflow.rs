@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use headwater_sql::graph::{Changelog, Graph, Node, NodeId, Op};
 
 use crate::aggregate::Aggregate;
+use crate::close::{gate::Gate, hold::Hold};
 use crate::codec::persist::{expect_version, get_bytes, get_u32, invalid, put_bytes, put_u32};
 use crate::delta::Delta;
 use crate::divided::{Divided, Spilled};
@@ -27,6 +28,8 @@ use crate::stateless::{
 const VERSION: u32 = 2;
 /// Rows that go through a graph at once in which each may become as many as a row has windows (1,000).
 const UNNEST_ROWS_MAX: usize = 1_024;
+/// The state of closed windows goes each time that the watermark has moved so often.
+const CLOSED_EVERY: u32 = 16;
 
 /// One view's operators and their state. Owned by one task.
 pub struct Dataflow {
@@ -39,6 +42,10 @@ pub struct Dataflow {
     unnests: bool,
     /// Reads a clock in nanoseconds, for the figures only.
     ticks: fn() -> u64,
+    /// Of `EMIT ON WINDOW CLOSE`: how often the watermark has moved; `None` if nothing closes.
+    closes: Option<u32>,
+    /// The last watermark.
+    watermark_us: i64,
 }
 
 struct Running {
@@ -59,7 +66,7 @@ struct Running {
 pub struct NodeStatus {
     /// `Node::key`.
     pub key: String,
-    /// `relation`, `filter`, `project`, `unnest`, `aggregate`, `join`, `union`, `over` or `top`.
+    /// `relation`, `filter`, `project`, `unnest`, `aggregate`, `join`, `union`, `over`, `top`, `gate` or `close`.
     pub kind: &'static str,
     pub rows_in: u64,
     pub rows_out: u64,
@@ -92,6 +99,10 @@ impl Dataflow {
             results: Vec::new(),
             unnests: graph.nodes.iter().any(|node| matches!(node.op, Op::Unnest)),
             ticks: || 0,
+            closes: (graph.nodes.iter())
+                .any(|node| matches!(node.op, Op::Close { .. }))
+                .then_some(0),
+            watermark_us: i64::MIN,
         };
         for (at, node) in graph.nodes.iter().enumerate() {
             let known = |id: &NodeId| places.get(id).copied().filter(|input| *input < at);
@@ -181,7 +192,27 @@ impl Dataflow {
                 self.spread(at, deltas, ctx)?;
             }
         }
+        self.closed(ctx.watermark_us)?;
         Ok(std::mem::take(&mut self.results))
+    }
+
+    /// Lets go of the state of windows that have closed; now and then, because operators look through all they have.
+    fn closed(&mut self, watermark_us: i64) -> Result<(), OperatorError> {
+        let Some(moved) = &mut self.closes else {
+            return Ok(());
+        };
+        if watermark_us <= self.watermark_us {
+            return Ok(());
+        }
+        self.watermark_us = watermark_us;
+        *moved = moved.wrapping_add(1);
+        if *moved % CLOSED_EVERY != 0 {
+            return Ok(());
+        }
+        self.nodes
+            .iter_mut()
+            .filter_map(|n| n.operator.as_mut())
+            .try_for_each(|o| o.closed(watermark_us))
     }
 
     /// Hands a node's output to its users.
@@ -420,6 +451,8 @@ fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, Ope
         )?)),
         Op::SetOperation(plan) => Some(Box::new(SetOperation::new(node, *plan)?)),
         Op::Join(plan) => Some(Box::new(Join::new(node, plan, [inputs[0], inputs[1]])?)),
+        Op::Gate(plan) => Some(Box::new(Gate::new(node, plan))),
+        Op::Close { column } => Some(Box::new(Hold::new(node, *column)?)),
     })
 }
 
@@ -436,5 +469,7 @@ fn kind(op: &Op) -> &'static str {
         Op::Union => "union",
         Op::Over(_) => "over",
         Op::TopN(_) => "top",
+        Op::Gate(_) => "gate",
+        Op::Close { .. } => "close",
     }
 }

@@ -10,6 +10,7 @@ pub mod dataflow;
 pub mod spill;
 
 mod aggregate;
+mod close;
 mod codec;
 mod divided;
 mod eval;

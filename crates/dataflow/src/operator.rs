@@ -90,6 +90,11 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// Windows that ended at or before this have been given out and never will be again: their state may go. Called between steps.
+    fn closed(&mut self, _watermark_us: i64) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
     /// Where the state of these rows is: a hash of each row's key. `None`: the state has no keys and stays whole.
     ///
     /// What lets a large state be divided among instances of the operator, each of which keeps, spills and restores its part on its own.

@@ -39,6 +39,13 @@ impl Stage {
         }
     }
 
+    pub(crate) fn closed(&mut self, watermark_us: i64) -> Result<(), OperatorError> {
+        match self {
+            Self::Plain(operator) => operator.closed(watermark_us),
+            Self::Divided(divided) => divided.closed(watermark_us),
+        }
+    }
+
     pub(crate) fn allow(&mut self, bytes: usize) -> Result<(), OperatorError> {
         match self {
             Self::Plain(_) => Ok(()),

@@ -237,6 +237,7 @@ fn call(text: &str, from: &Schema) -> AggregateCall {
         distinct: parts.get(2) == Some(&"distinct"),
         filter,
         return_type,
+        whole: None,
     }
 }
 

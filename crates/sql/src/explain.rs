@@ -73,6 +73,8 @@ pub fn operation(node: &Node, graph: &Graph) -> String {
         Op::Union => format!("{} inputs", node.inputs.len()),
         Op::Over(over) => windows(node, over),
         Op::TopN(top) => first_rows(node, top),
+        Op::Gate(gate) => format!("not late by {}", name_of(node, gate.column)),
+        Op::Close { column } => format!("when {} has passed", name_of(node, *column)),
     }
 }
 
@@ -105,6 +107,10 @@ fn aggregation(node: &Node, aggregate: &Aggregate) -> String {
             AggregateFunction::Avg => "avg",
             AggregateFunction::Min => "min",
             AggregateFunction::Max => "max",
+            AggregateFunction::Whole => call
+                .whole
+                .as_ref()
+                .map_or("", |whole| whole.function.fun().name()),
         };
         let distinct = if call.distinct { "DISTINCT " } else { "" };
         let arg = call.arg.as_ref().map_or_else(|| "*".to_owned(), shown);
@@ -260,6 +266,7 @@ fn facts(node: &Node, graph: &Graph) -> String {
         }
         Op::Aggregate(_) => facts.push("state: a row a group".to_owned()),
         Op::Over(_) => facts.push("state: all rows".to_owned()),
+        Op::Close { .. } => facts.push("state: open windows".to_owned()),
         Op::TopN(top) => facts.push(match top.rank {
             Rank::Row if !retracting => format!("state: {} rows a key", top.to),
             _ if !retracting => format!("state: rows up to rank {}", top.to),

@@ -8,6 +8,7 @@ use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
 pub use crate::over::Stage;
 
@@ -93,6 +94,13 @@ pub enum Op {
     Union,
     Over(Over),
     TopN(TopN),
+    /// Rows that are not late for their window.
+    Gate(Gate),
+    /// `EMIT ON WINDOW CLOSE`: the rows of each window, once, as inserts, when the watermark has reached its end.
+    Close {
+        /// Column with the window's end.
+        column: usize,
+    },
 }
 
 impl Op {
@@ -123,6 +131,24 @@ pub struct AggregateCall {
     pub distinct: bool,
     pub filter: Option<PhysExpr>,
     pub return_type: DataType,
+    /// Of [`AggregateFunction::Whole`]: what is computed from the structs that `arg` gives.
+    pub whole: Option<Whole>,
+}
+
+/// A function of all rows of a group in an order: DataFusion's own, over the fields of a struct a row.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    pub function: Arc<AggregateFunctionExpr>,
+    /// Fields by which rows are sorted first; rows that these do not tell apart by all fields.
+    pub order: Vec<(usize, SortOptions)>,
+    /// The function is that of one row only.
+    pub pick: Option<Pick>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    First,
+    Last,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +158,15 @@ pub enum AggregateFunction {
     Avg,
     Min,
     Max,
+    Whole,
+}
+
+#[derive(Clone, Debug)]
+pub struct Gate {
+    /// Column with the window's end; of sessions with the row's time.
+    pub column: usize,
+    /// A row is late as soon as the watermark has passed its own time: it could belong to a session that was given out.
+    pub session: bool,
 }
 
 /// Window functions. Output: the input's columns, then one column for each function, stage by stage.

@@ -1,7 +1,8 @@
 //! Names of result columns that have none: as PostgreSQL gives them (`count(*)` is `count`, `s.a` is `a`).
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
+    Expr, FunctionArg, FunctionArgExpr, Ident, Query, Select, SelectItem, SetExpr, TableFactor,
+    TableWithJoins,
 };
 
 /// Gives the unnamed items of the query's outermost SELECT lists an alias. An item keeps DataFusion's name where ours would clash.
@@ -125,7 +126,7 @@ fn factor_name(factor: &TableFactor, names: &mut Vec<String>) {
             names.extend(alias.as_ref().map(|a| lower(&a.name)));
             names.extend(name.0.last().and_then(|p| p.as_ident()).map(lower));
             // TUMBLE(payments, ...): its first argument names the columns.
-            let args = args.iter().flat_map(|a| a.args.first());
+            let args = args.iter().filter_map(|a| relation_of(&a.args));
             names.extend(args.map(|arg| arg.to_string().to_lowercase()));
         }
         TableFactor::Derived {
@@ -175,7 +176,7 @@ impl datafusion::sql::sqlparser::ast::Visitor for Reader {
             let own = name.0.last().and_then(|part| part.as_ident()).map(lower);
             let read = match args {
                 None => own,
-                Some(args) => args.args.first().and_then(first_ident),
+                Some(args) => relation_of(&args.args).and_then(first_ident),
             };
             self.names.extend(read);
         }
@@ -183,14 +184,33 @@ impl datafusion::sql::sqlparser::ast::Visitor for Reader {
     }
 }
 
-/// The relation that a function in FROM names first: `payments` of `TUMBLE(payments, ...)`.
-fn first_ident(arg: &datafusion::sql::sqlparser::ast::FunctionArg) -> Option<String> {
-    use datafusion::sql::sqlparser::ast::{FunctionArg, FunctionArgExpr};
-    match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(ident))) => Some(lower(ident)),
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts))) => {
-            parts.last().map(lower)
+/// The relation that a function in FROM reads: its first argument, or the one that is called so.
+fn relation_of(args: &[FunctionArg]) -> Option<&Expr> {
+    let called = |name: &str| ["data", "relation", "input"].contains(&name.to_lowercase().as_str());
+    let named = |arg: &&FunctionArg| match arg {
+        FunctionArg::Named { name, .. } => called(&name.value),
+        FunctionArg::ExprNamed { name, .. } => called(&name.to_string()),
+        FunctionArg::Unnamed(_) => false,
+    };
+    match args.iter().find(named).or(args.first())? {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+        | FunctionArg::Named {
+            arg: FunctionArgExpr::Expr(expr),
+            ..
         }
+        | FunctionArg::ExprNamed {
+            arg: FunctionArgExpr::Expr(expr),
+            ..
+        } => Some(expr),
+        _ => None,
+    }
+}
+
+/// `payments` of `TUMBLE(payments, ...)`.
+fn first_ident(arg: &Expr) -> Option<String> {
+    match arg {
+        Expr::Identifier(ident) => Some(lower(ident)),
+        Expr::CompoundIdentifier(parts) => parts.last().map(lower),
         _ => None,
     }
 }

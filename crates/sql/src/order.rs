@@ -3,21 +3,26 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, Result};
-use datafusion::logical_expr::expr::{Sort, WindowFunction};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, Result};
+use datafusion::functions_aggregate::first_last::first_value_udaf;
+use datafusion::logical_expr::expr::{AggregateFunction, Sort, WindowFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Distinct, DistinctOn, Expr, ExprFunctionExt, Filter, Limit, LogicalPlan, LogicalPlanBuilder,
-    Projection, SubqueryAlias, lit,
+    Distinct, DistinctOn, Expr, ExprFunctionExt, ExprSchemable, Filter, Limit, LogicalPlan,
+    LogicalPlanBuilder, Projection, SubqueryAlias, lit,
 };
 
+use crate::functions::aggregates;
 use crate::over::TIES;
+use crate::provider::RelationSource;
 
 /// The plan with every order definite that a result depends on.
 pub(crate) fn definite(plan: LogicalPlan) -> Result<LogicalPlan> {
     let definite = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Limit(limit) => limited(limit),
         LogicalPlan::Distinct(Distinct::On(on)) => distinct_on(on),
+        node @ LogicalPlan::Aggregate(_) => aggregated(node),
         other => Ok(Transformed::no(other)),
     })?;
     Ok(definite.data)
@@ -107,4 +112,103 @@ fn distinct_on(on: DistinctOn) -> Result<Transformed<LogicalPlan>> {
         });
     let projection = Projection::try_new(exprs.collect(), Arc::new(first))?;
     Ok(Transformed::yes(LogicalPlan::Projection(projection)))
+}
+
+/// Aggregates whose result depends on the order of rows, or on which of several rows is taken.
+fn aggregated(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Aggregate(aggregate) = &plan else {
+        return Ok(Transformed::no(plan));
+    };
+    let (time, schema) = (
+        event_time(&aggregate.input),
+        Arc::clone(aggregate.input.schema()),
+    );
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|expr| {
+        let saved = names.save(&expr);
+        let rewritten = expr.transform_up(|e| match e {
+            Expr::AggregateFunction(call) => ordered(call, time.as_ref(), &schema),
+            other => Ok(Transformed::no(other)),
+        })?;
+        Ok(rewritten.update_data(|expr| saved.restore(expr)))
+    })
+}
+
+fn ordered(
+    mut call: AggregateFunction,
+    time: Option<&Column>,
+    schema: &DFSchema,
+) -> Result<Transformed<Expr>> {
+    let params = &mut call.params;
+    let Some(value) = params.args.first().cloned() else {
+        return Ok(Transformed::no(Expr::AggregateFunction(call)));
+    };
+    let sortable = !value.get_type(schema)?.is_nested();
+    let by_value = sortable.then(|| value.clone());
+    match call.func.name() {
+        "array_agg" | "string_agg" | "nth_value" => {
+            params.order_by = extended(&params.order_by, by_value);
+        }
+        "first_value" | "last_value" => {
+            let time = time.filter(|_| params.order_by.is_empty());
+            let time = time.map(|t| Expr::Column(t.clone()));
+            params.order_by = extended(&params.order_by, time.into_iter().chain(by_value));
+        }
+        "any_value" => {
+            params.order_by = extended(&[], by_value);
+            params.filter = Some(Box::new(with(params.filter.take(), value.is_not_null())));
+            call.func = first_value_udaf();
+        }
+        name @ (aggregates::MAX_BY | aggregates::MIN_BY) => {
+            let Some(by) = params.args.pop() else {
+                return Ok(Transformed::no(Expr::AggregateFunction(call)));
+            };
+            let first = Sort::new(by.clone(), name == aggregates::MIN_BY, false);
+            params.order_by = extended(&[first], by_value);
+            params.filter = Some(Box::new(with(params.filter.take(), by.is_not_null())));
+            call.func = first_value_udaf();
+        }
+        _ => return Ok(Transformed::no(Expr::AggregateFunction(call))),
+    }
+    Ok(Transformed::yes(Expr::AggregateFunction(call)))
+}
+
+fn with(filter: Option<Box<Expr>>, more: Expr) -> Expr {
+    match filter {
+        Some(filter) => filter.and(more),
+        None => more,
+    }
+}
+
+/// The column of a plan that a watermark speaks of, if it is one of its relations' own.
+fn event_time(plan: &LogicalPlan) -> Option<Column> {
+    let at = |index: usize| plan.schema().columns().into_iter().nth(index);
+    match plan {
+        LogicalPlan::TableScan(scan) => {
+            let source = scan.source.downcast_ref::<RelationSource>()?;
+            let name = source
+                .relation
+                .schema
+                .field(source.relation.event_time?)
+                .name();
+            let mut columns = plan.schema().columns().into_iter();
+            columns.find(|c| c.name == *name)
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            let below = event_time(&alias.input)?;
+            at(alias.input.schema().index_of_column(&below).ok()?)
+        }
+        LogicalPlan::Projection(projection) => {
+            let below = Expr::Column(event_time(&projection.input)?);
+            at(projection
+                .expr
+                .iter()
+                .position(|e| e.clone().unalias_nested().data == below)?)
+        }
+        LogicalPlan::Join(join) => event_time(&join.left).or_else(|| event_time(&join.right)),
+        LogicalPlan::Filter(_) | LogicalPlan::Window(_) | LogicalPlan::Unnest(_) => {
+            event_time(plan.inputs().first()?)
+        }
+        _ => None,
+    }
 }

@@ -14,6 +14,7 @@ use super::distinct::Distinct;
 use super::exact::ExactSum;
 use super::extreme::extreme;
 use super::float::FloatSum;
+use super::whole::Whole;
 use crate::codec::hash::Fixed;
 
 /// Rows of one batch as the accumulators see them.
@@ -104,6 +105,9 @@ pub(crate) fn build(
     arg: Option<&DataType>,
     retracts: bool,
 ) -> Result<Box<dyn Accumulator>, String> {
+    if let (Some(plan), Some(arg)) = (&call.whole, arg) {
+        return Ok(Box::new(Whole::new(call, plan, arg, retracts)?));
+    }
     let Some(arg) = arg else {
         return Ok(Box::new(Count::default()));
     };

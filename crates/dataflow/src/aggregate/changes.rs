@@ -6,6 +6,7 @@ use datafusion::arrow::compute::{concat, interleave, take};
 
 use super::Aggregate;
 use super::accumulator::{Accumulator, Values};
+use crate::codec::RowWriter;
 use crate::delta::{Delta, RowKind};
 use crate::eval::{batch, broken, row_text};
 use crate::operator::{ErrorAt, OperatorError, RowError, StepContext};
@@ -320,6 +321,22 @@ fn places(touched: &[u32], old: &Computed, new: &Computed) -> Vec<(Option<usize>
     touched.iter().map(of).collect()
 }
 
+/// Lists and structs by their encoding: arrow does not compare them.
+fn nested_unchanged(
+    both: &[(usize, usize, usize)],
+    old: &ArrayRef,
+    new: &ArrayRef,
+    same: &mut [bool],
+) -> Result<(), String> {
+    let writer = RowWriter::new([old.data_type()]).map_err(|e| e.to_string())?;
+    let encode = |column: &ArrayRef| writer.encode(std::slice::from_ref(column), column.len());
+    let (old, new) = (encode(old), encode(new));
+    for (at, before, after) in both {
+        same[*at] &= old.get(*before) == new.get(*after);
+    }
+    Ok(())
+}
+
 /// For each touched group, whether it has the same values before and after.
 fn unchanged(
     places: &[(Option<usize>, Option<usize>)],
@@ -343,6 +360,10 @@ fn unchanged(
     let before = UInt32Array::from_iter_values(both.iter().map(|b| b.1 as u32));
     let after = UInt32Array::from_iter_values(both.iter().map(|b| b.2 as u32));
     for (old, new) in old.columns.iter().zip(&new.columns) {
+        if old.data_type().is_nested() {
+            nested_unchanged(&both, old, new, &mut same)?;
+            continue;
+        }
         let equal = match as_they_are {
             true => not_distinct(old, new),
             false => {

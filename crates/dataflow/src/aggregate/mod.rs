@@ -16,6 +16,7 @@ mod input;
 mod state;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::io::{self, Read, Write};
 
@@ -148,6 +149,10 @@ impl Operator for Aggregate {
 
     fn retain(&mut self, older_than_us: i64) -> Result<(), OperatorError> {
         self.let_go(older_than_us)
+    }
+
+    fn closed(&mut self, watermark_us: i64) -> Result<(), OperatorError> {
+        self.let_go(watermark_us.saturating_add(1))
     }
 
     fn route(&self, _input: usize, delta: &Delta) -> Result<Option<Vec<u32>>, OperatorError> {

@@ -281,6 +281,18 @@ impl Divided {
     }
 
     /// Lets go of old state, see [`Operator::retain`].
+    /// Of parts in memory; what is spilled stays as it is.
+    pub(crate) fn closed(&mut self, watermark_us: i64) -> Result<(), OperatorError> {
+        let around = around!(self, self.before, usize::MAX);
+        for part in &mut self.parts {
+            if let Some(operator) = &mut part.live {
+                operator.closed(watermark_us)?;
+                part.changed(&around);
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn retain(&mut self, older_than_us: i64) -> Result<(), OperatorError> {
         let around = around!(self, self.before, usize::MAX);
         for part in &mut self.parts {

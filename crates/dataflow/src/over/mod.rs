@@ -26,12 +26,15 @@ use crate::codec::{RowReader, RowWriter};
 use crate::delta::{Delta, RowKind};
 use crate::eval::{batch, broken, row_text};
 use crate::operator::{ErrorAt, Operator, OperatorError, RowError, StepContext};
+use crate::times::times_us;
 use gone::Gone;
 use rows::KeyedRows;
 
 const VERSION: u32 = 1;
 /// Rows that are computed at once; a key with more is computed alone.
 const ROWS_AT_ONCE: usize = 16 * 1024;
+/// Keys that are looked through at once for sessions that have ended.
+const KEYS_AT_ONCE: usize = 1_024;
 
 /// `OVER`.
 pub(crate) struct Over {
@@ -41,6 +44,8 @@ pub(crate) struct Over {
     plan: plan::Over,
     rows: KeyedRows,
     gone: Gone,
+    /// Output column with the end of a row's session.
+    session_end: Option<usize>,
     writer: RowWriter,
 }
 
@@ -65,9 +70,40 @@ impl Over {
             input: input.clone(),
             rows: KeyedRows::new(input, &plan.partition).map_err(|e| fail(&e))?,
             gone: Gone::of(node, &plan.partition),
+            session_end: session_end(plan, input.fields().len()),
             writer: RowWriter::new(&types).map_err(|e| fail(&e))?,
             plan: plan.clone(),
         })
+    }
+
+    /// Forgets the rows of sessions that have ended: no row can join them any more.
+    fn end_sessions(&mut self, column: usize, watermark_us: i64) -> Result<(), String> {
+        for keys in self.rows.keys().chunks(KEYS_AT_ONCE) {
+            let rows = self.compute(keys)?.rows;
+            let ended = times_us(rows.column(column))?;
+            let ended: Vec<u32> = (0..)
+                .zip(ended)
+                .filter(|(_, end)| *end <= watermark_us)
+                .map(|(row, _)| row)
+                .collect();
+            if ended.is_empty() {
+                continue;
+            }
+            let width: Vec<usize> = (0..self.input.fields().len()).collect();
+            let rows = take_record_batch(&rows, &UInt32Array::from(ended));
+            let rows = rows
+                .and_then(|rows| rows.project(&width))
+                .map_err(|e| e.to_string())?;
+            self.rows.take(&Delta {
+                kinds: Some(vec![RowKind::Delete; rows.num_rows()].into()),
+                rows,
+                origin: None,
+            });
+            let touched = self.rows.touched();
+            self.rows.settle(&touched);
+            self.rows.end_step(&touched);
+        }
+        Ok(())
     }
 
     /// The results of keys from their rows as they are now.
@@ -157,6 +193,15 @@ impl Over {
             0,
         ))
     }
+}
+
+/// The output column with the end of a session, if the functions are those of sessions.
+fn session_end(plan: &plan::Over, width: usize) -> Option<usize> {
+    let exprs = plan.stages.iter().flat_map(|s| &s.exprs);
+    let end = |e: &std::sync::Arc<dyn datafusion::physical_expr::window::WindowExpr>| {
+        headwater_sql::plan::session_bound(e).is_some_and(|(_, end)| end)
+    };
+    Some(width + exprs.into_iter().position(end)?)
 }
 
 fn types(schema: &SchemaRef) -> Vec<DataType> {
@@ -251,6 +296,15 @@ impl Operator for Over {
         let old = old.map_err(|e| broken(&self.key, e))?;
         self.rows.forget(&old);
         Ok(())
+    }
+
+    fn closed(&mut self, watermark_us: i64) -> Result<(), OperatorError> {
+        match self.session_end {
+            Some(column) => self
+                .end_sessions(column, watermark_us)
+                .map_err(|e| broken(&self.key, e)),
+            None => self.retain(watermark_us.saturating_add(1)),
+        }
     }
 
     fn route(&self, _input: usize, delta: &Delta) -> Result<Option<Vec<u32>>, OperatorError> {

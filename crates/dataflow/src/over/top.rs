@@ -314,6 +314,10 @@ impl Operator for Top {
         Ok(())
     }
 
+    fn closed(&mut self, watermark_us: i64) -> Result<(), OperatorError> {
+        self.retain(watermark_us.saturating_add(1))
+    }
+
     fn route(&self, _input: usize, delta: &Delta) -> Result<Option<Vec<u32>>, OperatorError> {
         let keyed = !self.plan.partition.is_empty();
         Ok(keyed.then(|| self.keys.hashes(&self.key_of(&delta.rows), delta.len())))

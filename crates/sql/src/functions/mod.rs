@@ -1,9 +1,12 @@
 //! Functions that DataFusion lacks or that must behave otherwise here. Used alike by views and by ad-hoc queries.
 
+pub(crate) mod aggregates;
+pub(crate) mod calendar;
 pub(crate) mod checked;
 pub mod clock;
 pub(crate) mod interval;
 pub(crate) mod one_row;
+pub(crate) mod session;
 pub(crate) mod sum;
 pub(crate) mod window;
 
@@ -27,5 +30,7 @@ pub(crate) fn scalar(clock: &StepClock) -> Vec<Arc<ScalarUDF>> {
 
 /// Aggregate functions to register over DataFusion's.
 pub(crate) fn aggregate() -> Vec<Arc<AggregateUDF>> {
-    vec![Arc::new(sum::ExactSum::new().into())]
+    let mut all = aggregates::all();
+    all.push(Arc::new(sum::ExactSum::new().into()));
+    all
 }

@@ -102,7 +102,7 @@ impl Hop {
     }
 }
 
-fn window_fields() -> Fields {
+pub(crate) fn window_fields() -> Fields {
     vec![
         Field::new(WINDOW_START, timestamptz(), true),
         Field::new(WINDOW_END, timestamptz(), true),
@@ -110,7 +110,7 @@ fn window_fields() -> Fields {
     .into()
 }
 
-fn element() -> Arc<Field> {
+pub(crate) fn element() -> Arc<Field> {
     Arc::new(Field::new_list_field(
         DataType::Struct(window_fields()),
         true,

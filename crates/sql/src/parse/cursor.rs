@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use super::lex::{DIALECT, check_size, lower_first, position, tokens};
 use super::parse_query;
+use super::windows::plain_windows;
 use crate::ast::{Name, OptionItem, Query};
 use crate::error::{Result, SqlError};
 use crate::model::Emit;
@@ -159,12 +160,13 @@ impl<'a> Cursor<'a> {
         &mut self,
         f: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
     ) -> Result<T> {
-        let rest = self.tokens.get(self.next..).unwrap_or_default().to_vec();
+        let (rest, places) = plain_windows(self.tokens.get(self.next..).unwrap_or_default());
         let mut parser = Parser::new(&DIALECT)
             .with_recursion_limit(RECURSION_MAX)
             .with_tokens_with_locations(rest);
         let answer = f(&mut parser).map_err(|e| self.translate(&e))?;
-        self.next += parser.index();
+        let end = self.tokens.len() - self.next;
+        self.next += places.get(parser.index()).copied().unwrap_or(end);
         Ok(answer)
     }
 

@@ -8,6 +8,7 @@ mod lex;
 mod show;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 use crate::ast::{Query, Statement, StatementKind};
 use crate::error::Result;

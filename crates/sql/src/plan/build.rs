@@ -312,6 +312,8 @@ pub(super) fn kind(op: &Op) -> &'static str {
         Op::Union => "union",
         Op::Over(_) => "over",
         Op::TopN(_) => "top",
+        Op::Gate(_) => "gate",
+        Op::Close { .. } => "close",
     }
 }
 

@@ -6,10 +6,12 @@ use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::ScalarValue;
 use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion::physical_expr::window::{StandardWindowExpr, WindowExpr};
+use datafusion::physical_plan::windows::WindowUDFExpr;
 
 use super::PlannedView;
 use super::build::Built;
-use crate::functions::window;
+use crate::functions::{calendar, session, window};
 use crate::graph::{Changelog, Graph, Join, JoinKind, Node, Op, PhysExpr, Props, Rank, TopN};
 use crate::model::Relation;
 
@@ -71,7 +73,13 @@ pub(super) fn lineage(
                 .collect()
         }
         Op::Constant { .. } => vec![Lineage::Other; width],
-        Op::Filter { .. } | Op::Unnest => of(0),
+        Op::Filter { .. } | Op::Unnest | Op::Gate(_) => of(0),
+        Op::Close { column } => {
+            let mut columns = of(0);
+            // A closed window's end is the event time of its row.
+            columns[*column] = Lineage::EventTime;
+            columns
+        }
         Op::Project { exprs } => {
             let input = of(0);
             exprs.iter().map(|e| expr_lineage(e, &input)).collect()
@@ -98,7 +106,15 @@ pub(super) fn lineage(
             columns.resize(width, Lineage::Other);
             columns
         }
-        Op::Over(_) | Op::TopN(_) => {
+        Op::Over(over) => {
+            let mut columns = of(0);
+            for expr in over.stages.iter().flat_map(|s| &s.exprs) {
+                columns.push(session_lineage(expr, &columns));
+            }
+            columns.resize(width, Lineage::Other);
+            columns
+        }
+        Op::TopN(_) => {
             let mut columns = of(0);
             columns.resize(width, Lineage::Other);
             columns
@@ -140,14 +156,48 @@ fn expr_lineage(expr: &PhysExpr, input: &[Lineage]) -> Lineage {
         return Lineage::Other;
     };
     match (call.fun().name(), of) {
-        (window::START, Lineage::EventTime) => Lineage::WindowStart,
-        (window::END, Lineage::EventTime) => Lineage::WindowEnd,
-        (window::HOPS, Lineage::EventTime) => Lineage::Window,
+        (window::START, Lineage::EventTime | Lineage::WindowEnd) => Lineage::WindowStart,
+        (window::END, Lineage::EventTime | Lineage::WindowEnd) => Lineage::WindowEnd,
+        (window::HOPS | calendar::LIST, Lineage::EventTime | Lineage::WindowEnd) => Lineage::Window,
         ("get_field", Lineage::Window) => match field_name(call) {
             Some(name) if name == window::WINDOW_START => Lineage::WindowStart,
             Some(name) if name == window::WINDOW_END => Lineage::WindowEnd,
             _ => Lineage::Other,
         },
+        _ => Lineage::Other,
+    }
+}
+
+/// The time column of a session's bound, and whether it is its end.
+pub fn session_bound(expr: &Arc<dyn WindowExpr>) -> Option<(usize, bool)> {
+    let standard = expr.as_any().downcast_ref::<StandardWindowExpr>()?;
+    let call = standard
+        .get_standard_func_expr()
+        .as_any()
+        .downcast_ref::<WindowUDFExpr>()?;
+    let end = match call.fun().name() {
+        session::SESSION_START => false,
+        session::SESSION_END => true,
+        _ => return None,
+    };
+    let time = call.args().first()?.downcast_ref::<Column>()?;
+    Some((time.index(), end))
+}
+
+fn session_lineage(expr: &Arc<dyn WindowExpr>, input: &[Lineage]) -> Lineage {
+    match session_bound(expr) {
+        Some((time, end))
+            if matches!(
+                input.get(time),
+                Some(Lineage::EventTime | Lineage::WindowEnd)
+            ) =>
+        {
+            if end {
+                Lineage::WindowEnd
+            } else {
+                Lineage::WindowStart
+            }
+        }
         _ => Lineage::Other,
     }
 }
@@ -186,6 +236,7 @@ fn changelog(node: &Node, inputs: &[&Props], leaf: Option<&Relation>) -> Changel
         // A semi join whose sides both only grow never takes a row back; whatever speaks of a missing match may.
         Op::SetOperation(operation) if operation.except => false,
         Op::Join(join) if !matches!(join.kind, JoinKind::Inner | JoinKind::Semi) => false,
+        Op::Close { .. } => true,
         _ => inputs.iter().all(|p| p.changelog == Changelog::AppendOnly),
     };
     if appends {
@@ -224,7 +275,7 @@ fn key(
             left.or_else(|| (!operation.all).then(distinct))
         }
         Op::Union => None,
-        Op::Over(_) => inputs.first()?.key.clone(),
+        Op::Over(_) | Op::Gate(_) | Op::Close { .. } => inputs.first()?.key.clone(),
         Op::TopN(top) => top_key(node, top, inputs.first()?),
     }
 }

@@ -6,6 +6,7 @@ mod close;
 mod constant;
 mod correlated;
 mod expr;
+mod grouping;
 mod join;
 mod lineage;
 mod over;
@@ -13,6 +14,7 @@ mod refuse;
 #[cfg(test)]
 pub(crate) mod tests;
 mod top;
+mod whole;
 
 use std::sync::Arc;
 
@@ -30,6 +32,8 @@ use crate::provider::Provider;
 use crate::session::Session;
 use crate::source::Source;
 use crate::translate::in_query;
+
+pub use lineage::session_bound;
 
 /// A view, ready to run.
 #[derive(Clone, Debug)]

@@ -250,6 +250,12 @@ fn partition_of(window: &Window) -> Result<Vec<String>, Refused> {
 fn prepare(base: &mut Base, expr: &Expr) -> Result<(String, Expr), Refused> {
     let (call, name) = function(expr)?;
     let mut call = call.clone();
+    if matches!(call.fun.name(), "max_by" | "min_by" | "any_value") {
+        return Err(Refused::new(
+            format!("{} is not known with OVER", call.fun.name()),
+            "write first_value(x) OVER (PARTITION BY ... ORDER BY y)",
+        ));
+    }
     let params = &mut call.params;
     params.args = columns(base, &params.args)?;
     params.partition_by = columns(base, &params.partition_by)?;

@@ -255,21 +255,4 @@ impl Visitor for Finder<'_> {
             _ => ControlFlow::Continue(()),
         }
     }
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> Flow {
-        match expr {
-            Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => self.refuse(
-                expr.span(),
-                "GROUPING SETS, ROLLUP and CUBE are not known in a view",
-                "write one view for each set of columns",
-            ),
-            Expr::Function(call) => self.refuse_if(
-                !call.within_group.is_empty(),
-                call.name.span(),
-                "WITHIN GROUP is not known in a view",
-                ADHOC,
-            ),
-            _ => ControlFlow::Continue(()),
-        }
-    }
 }

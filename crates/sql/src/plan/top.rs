@@ -6,7 +6,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, FetchType, Filter, Limit, LogicalPlan, Operator, SkipType, Sort, Window,
+    BinaryExpr, Expr, FetchType, Filter, Limit, LogicalPlan, Operator, Projection, SkipType, Sort,
+    Window,
 };
 
 use super::build::{Builder, nullable};
@@ -23,11 +24,13 @@ pub(super) fn filtered(
     filter: &Filter,
     numbered: bool,
 ) -> Result<Option<NodeId>, Refused> {
-    let Some((window, rank)) = ranking(&filter.input)? else {
-        return Ok(None);
-    };
-    let number = window.schema.columns().pop();
-    let Some(number) = number else {
+    let Some(Ranking {
+        window,
+        rank,
+        number,
+        picks,
+    }) = ranking(&filter.input)?
+    else {
         return Ok(None);
     };
     let (mut from, mut to, mut rest) = (1, u64::MAX, Vec::new());
@@ -49,22 +52,21 @@ pub(super) fn filtered(
         numbered: numbered || reads_number,
     };
     let params = &call.params;
-    let node = build(
-        builder,
-        &window.input,
-        &params.partition_by,
-        &params.order_by,
-        spec,
-        Some(&window.schema),
-    )?;
+    let of = Some(&window.schema);
+    let (partition, order) = (&params.partition_by, &params.order_by);
+    let mut node = build(builder, &window.input, partition, order, spec, of)?;
+    for pick in picks.into_iter().rev() {
+        node = builder.project(pick, node)?;
+    }
     match conjunction(rest) {
         None => Ok(Some(node)),
         Some(rest) => {
-            let predicate = builder.expr(&rest, &window.schema, node)?;
+            let schema = filter.input.schema();
+            let predicate = builder.expr(&rest, schema, node)?;
             Ok(Some(builder.add(
                 Op::Filter { predicate },
                 vec![node],
-                &window.schema,
+                schema,
             )))
         }
     }
@@ -75,19 +77,40 @@ pub(super) fn number_column(plan: &LogicalPlan) -> Option<Column> {
     let LogicalPlan::Filter(filter) = plan else {
         return None;
     };
-    match ranking(&filter.input) {
-        Ok(Some((window, _))) => window.schema.columns().pop(),
-        _ => None,
-    }
+    ranking(&filter.input).ok()?.map(|ranking| ranking.number)
 }
 
-fn ranking(plan: &LogicalPlan) -> Result<Option<(&Window, Rank)>, Refused> {
-    let LogicalPlan::Window(window) = plan else {
+/// A window function that numbers rows, below projections that only pick columns.
+struct Ranking<'a> {
+    window: &'a Window,
+    rank: Rank,
+    /// The number's column as it is called above the projections.
+    number: Column,
+    /// The topmost first.
+    picks: Vec<&'a Projection>,
+}
+
+fn ranking(plan: &LogicalPlan) -> Result<Option<Ranking<'_>>, Refused> {
+    let (mut below, mut picks) = (plan, Vec::new());
+    while let LogicalPlan::Projection(projection) = below {
+        picks.push(projection);
+        below = &projection.input;
+    }
+    let LogicalPlan::Window(window) = below else {
         return Ok(None);
     };
-    let [expr] = window.window_expr.as_slice() else {
+    let ([expr], Some(mut number)) = (window.window_expr.as_slice(), window.schema.columns().pop())
+    else {
         return Ok(None);
     };
+    for pick in picks.iter().rev() {
+        let plain: Option<Vec<Column>> = pick.expr.iter().map(plain_column).collect();
+        let place = plain.and_then(|columns| columns.iter().position(|c| *c == number));
+        let Some(place) = place else {
+            return Ok(None);
+        };
+        number = pick.schema.columns().swap_remove(place);
+    }
     let (call, _) = function(expr)?;
     let rank = match call.fun.name() {
         "row_number" => Rank::Row,
@@ -95,7 +118,21 @@ fn ranking(plan: &LogicalPlan) -> Result<Option<(&Window, Rank)>, Refused> {
         "dense_rank" => Rank::Dense,
         _ => return Ok(None),
     };
-    Ok(call.params.filter.is_none().then_some((window, rank)))
+    let ranking = Ranking {
+        window,
+        rank,
+        number,
+        picks,
+    };
+    Ok(call.params.filter.is_none().then_some(ranking))
+}
+
+fn plain_column(expr: &Expr) -> Option<Column> {
+    match expr {
+        Expr::Column(column) => Some(column.clone()),
+        Expr::Alias(alias) => plain_column(&alias.expr),
+        _ => None,
+    }
 }
 
 /// The numbers that a condition allows: from, to. `None`: it is no bound of the number.
