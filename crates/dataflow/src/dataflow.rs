@@ -16,7 +16,7 @@ use crate::divided::{Divided, Spilled};
 use crate::eval::broken;
 use crate::frames::{FrameReader, FrameWriter};
 use crate::join::Join;
-use crate::operator::{Operator, OperatorError, StepContext};
+use crate::operator::{Due, Operator, OperatorError, StepContext};
 use crate::over::{Over, top::Top};
 use crate::setop::SetOperation;
 use crate::spill::{Division, PartId};
@@ -24,6 +24,7 @@ use crate::stage::Stage;
 use crate::stateless::{
     constant::Constant, filter::Filter, project::Project, union::Union, unnest::Unnest,
 };
+use crate::temporal::Temporal;
 
 const VERSION: u32 = 2;
 /// Rows that go through a graph at once in which each may become as many as a row has windows (1,000).
@@ -242,6 +243,12 @@ impl Dataflow {
         Ok(())
     }
 
+    /// When [`Dataflow::finish`] has something to do although no row has come.
+    pub fn due(&self) -> Due {
+        let operators = self.nodes.iter().filter_map(|n| n.operator.as_ref());
+        operators.fold(Due::default(), |due, o| due.or(o.due()))
+    }
+
     /// Lets go of state that only results older than this need (window ends, microseconds of event time). To be called between steps, with
     /// times that only grow, and again at the same steps when they are replayed.
     pub fn retain(&mut self, older_than_us: i64) -> Result<(), OperatorError> {
@@ -436,6 +443,7 @@ fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, Ope
         })),
         Op::Unnest => Some(Box::new(Unnest { key, schema })),
         Op::Union => Some(Box::new(Union { key, schema })),
+        Op::Temporal(plan) => Some(Box::new(Temporal::new(node, plan)?)),
         Op::Aggregate(plan) => Some(Box::new(Aggregate::new(
             node,
             plan,
@@ -463,6 +471,7 @@ fn kind(op: &Op) -> &'static str {
         Op::Filter { .. } => "filter",
         Op::Project { .. } => "project",
         Op::Unnest => "unnest",
+        Op::Temporal(_) => "temporal",
         Op::Aggregate(_) => "aggregate",
         Op::Join(_) => "join",
         Op::SetOperation(_) => "setop",

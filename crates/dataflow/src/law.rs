@@ -447,7 +447,7 @@ fn query(text: &str) -> headwater_sql::ast::Query {
     query
 }
 
-fn planned(text: &str, emit: Emit, append_only: bool) -> Graph {
+pub(crate) fn planned(text: &str, emit: Emit, append_only: bool) -> Graph {
     Planner::new(&Two { append_only })
         .plan_query(&query(text), emit)
         .unwrap()

@@ -23,6 +23,7 @@ mod over;
 mod setop;
 mod stage;
 mod stateless;
+mod temporal;
 #[cfg(test)]
 mod testing;
 mod times;

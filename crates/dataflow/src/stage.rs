@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use crate::delta::Delta;
 use crate::divided::{Divided, Spilled};
-use crate::operator::{Operator, OperatorError, StepContext};
+use crate::operator::{Due, Operator, OperatorError, StepContext};
 use crate::spill::PartId;
 
 pub(crate) enum Stage {
@@ -64,6 +64,13 @@ impl Stage {
         match self {
             Self::Plain(_) => Vec::new(),
             Self::Divided(divided) => divided.saved().collect(),
+        }
+    }
+
+    pub(crate) fn due(&self) -> Due {
+        match self {
+            Self::Plain(operator) => operator.due(),
+            Self::Divided(divided) => divided.due(),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use headwater_sql::model::{ColumnDef, Options, Relation, RelationKind, SourceDef, StartAt};
+use headwater_sql::model::{
+    ColumnDef, ColumnFrom, Options, Relation, RelationKind, SourceDef, StartAt,
+};
 
 pub const DEAD_LETTERS: &str = "headwater_dead_letters";
 pub const LATE_ROWS: &str = "headwater_late_rows";
@@ -56,6 +58,9 @@ pub fn source(name: &str) -> Option<SourceDef> {
         _ => return None,
     };
     let column = |(name, data_type): &(&str, DataType)| ColumnDef {
+        json: false,
+        from: ColumnFrom::Value,
+        default: None,
         name: (*name).to_owned(),
         data_type: data_type.clone(),
         computed: None,

@@ -14,6 +14,7 @@ mod codec;
 pub mod config;
 pub mod engine;
 pub mod error;
+mod infer;
 pub mod pipeline;
 mod query;
 pub mod report;

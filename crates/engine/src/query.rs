@@ -11,11 +11,12 @@ use datafusion::catalog::TableProvider;
 use headwater_base::Offset;
 use headwater_connect::{StepLog, TopicInfo, Visibility};
 use headwater_dataflow::Dataflow;
-use headwater_formats::{JsonEncoder, by_name};
+use headwater_formats::JsonEncoder;
 use headwater_sql::ast;
 use headwater_sql::model::{Catalog, Definition, Relation, SourceDef};
 use headwater_sql::{
-    Planner, SqlError, explain, input_graph, physical_schema_of, topic_relation, topic_schema,
+    Planner, Session, SqlError, explain, input_graph_at, physical_schema_of, topic_relation,
+    topic_schema,
 };
 use headwater_views::{Query, batches_table, lazy_table, view_table};
 
@@ -246,7 +247,7 @@ impl Engine {
         let pieces = Pieces::new(&self.inner.log, &topic);
         let now_us = self.inner.config.clock.now_ms().saturating_mul(1_000);
         let start = move || -> Box<dyn Iterator<Item = Result<RecordBatch, String>> + Send> {
-            let mut decoder = match source_decoder(&source) {
+            let mut decoder = match source_decoder(&source, now_us) {
                 Ok(decoder) => decoder,
                 Err(error) => return Box::new(std::iter::once(Err(error))),
             };
@@ -272,14 +273,14 @@ fn not_running(name: &str) -> SqlError {
     SqlError::new(format!("\"{name}\" is not running")).hint("SHOW PIPELINES says why")
 }
 
-fn source_decoder(source: &SourceDef) -> Result<InputDecoder, String> {
+fn source_decoder(source: &SourceDef, now_us: i64) -> Result<InputDecoder, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
-    let format = by_name(&source.format).map_err(|error| text(&error))?;
-    let schema = physical_schema_of(&source.columns);
-    let decoders = Decoders::new(format, Arc::clone(&schema), schema);
+    let decoders = Decoders::new(source.clone(), physical_schema_of(&source.columns));
     decoders.check()?;
-    let graph =
-        input_graph(&source.columns, source.watermark.as_ref()).map_err(|error| text(&error))?;
+    let session = Session::new();
+    session.clock().set_us(now_us);
+    let graph = input_graph_at(&session, &source.columns, source.watermark.as_ref())
+        .map_err(|error| text(&error))?;
     let computed = Dataflow::new(&graph).map_err(|error| text(&error))?;
     Ok(InputDecoder::source(
         0,

@@ -11,6 +11,7 @@ use crate::catalog::change::{Wanted, create, drop_object, make_pipeline};
 use crate::catalog::{Object, Objects};
 use crate::engine::Engine;
 use crate::error::StatementError;
+use crate::infer;
 
 /// The answer to one statement.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -90,6 +91,7 @@ impl Engine {
         let mut wanted = Vec::new();
         for (name, text) in &files {
             for statement in parse(text, Some(name))? {
+                let statement = self.with_columns(statement)?;
                 let defined = define(&statement)?.ok_or_else(|| {
                     let error = statement
                         .source
@@ -114,6 +116,13 @@ impl Engine {
             self.take_up_again(pipeline).await?;
         }
         Ok(ApplyReport { objects })
+    }
+
+    /// Columns that a source leaves out are found out from its topic.
+    fn with_columns(&self, statement: Statement) -> Result<Statement, SqlError> {
+        let objects = self.inner.objects.read().clone();
+        let found = infer::with_columns(&statement, self.inner.log.as_ref(), &objects)?;
+        Ok(found.unwrap_or(statement))
     }
 
     pub(crate) fn check_variables(&self, names: &[String]) -> Result<(), SqlError> {
@@ -193,6 +202,7 @@ impl Engine {
         file: Option<&str>,
     ) -> Result<StatementResult, SqlError> {
         let _changing = self.inner.changing.lock().await;
+        let statement = &self.with_columns(statement.clone())?;
         let defined =
             define(statement)?.ok_or_else(|| SqlError::new("the statement creates nothing"))?;
         self.check_variables(&defined.variables)?;

@@ -5,13 +5,19 @@ use datafusion::arrow::error::ArrowError;
 /// A definition or a batch that the format cannot handle. Not about single records.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
-    #[error("format '{format}' is not known; known is 'json'")]
+    #[error("format '{format}' is not known; there are json, csv, text and raw")]
     Unknown { format: String },
     #[error("column {column}: type {data_type} cannot be read from or written to {format}")]
     Column {
         column: String,
         data_type: String,
         format: &'static str,
+    },
+    #[error("format '{format}' fills {wanted} column, {found} are declared for it")]
+    Columns {
+        format: &'static str,
+        wanted: usize,
+        found: usize,
     },
     #[error("columns of a batch: {0}")]
     Arrow(#[from] ArrowError),

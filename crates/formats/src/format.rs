@@ -1,21 +1,62 @@
-//! What every format offers, so that Avro or CSV is one more folder and one more line in [`by_name`].
+//! What every format offers, so that Avro or Protobuf is one more folder and one more line in [`by_name`].
+
+use std::collections::BTreeMap;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::error::{DecodeError, FormatError};
 use crate::json::JsonDecoder;
+use crate::record::RecordView;
+use crate::text::{Csv, Plain, Raw};
 
 /// Record values into rows. Owned by one task.
 pub trait Decoder: Send {
-    /// Appends one record value, or says why it is a dead letter and leaves nothing behind.
+    /// Appends one record value, or says why it is a dead letter and leaves nothing behind. A value may be no row
+    /// and nothing wrong either (a CSV header): then [`Decoder::rows`] stays.
     fn push(&mut self, value: &[u8]) -> Result<(), DecodeError>;
+
+    /// The same for a whole record. Formats of values see its value only.
+    fn push_record(&mut self, record: &RecordView<'_>) -> Result<(), DecodeError> {
+        match record.value {
+            Some(value) => self.push(value),
+            None => Err(DecodeError::new("null value")),
+        }
+    }
+
+    /// Whether [`Decoder::push_record`] needs the record's headers.
+    fn wants_headers(&self) -> bool {
+        false
+    }
 
     /// Rows appended since the last [`Decoder::finish`].
     fn rows(&self) -> usize;
 
+    /// Takes back the rows from `rows` on.
+    fn truncate(&mut self, rows: usize);
+
     /// The rows so far; the decoder starts over.
     fn finish(&mut self) -> Result<RecordBatch, FormatError>;
+}
+
+/// A format by name, with its options: `csv.delimiter` is `delimiter` here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub format: String,
+    pub options: BTreeMap<String, String>,
+}
+
+impl Settings {
+    pub fn of(format: &str) -> Self {
+        Self {
+            format: format.to_owned(),
+            options: BTreeMap::new(),
+        }
+    }
+
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str)
+    }
 }
 
 pub trait Format: Send + Sync {
@@ -31,6 +72,15 @@ pub trait Format: Send + Sync {
         &self,
         schema: SchemaRef,
         _read: &Schema,
+    ) -> Result<Box<dyn Decoder>, FormatError> {
+        self.decoder(schema)
+    }
+
+    /// The same with options.
+    fn decoder_with(
+        &self,
+        schema: SchemaRef,
+        _settings: &Settings,
     ) -> Result<Box<dyn Decoder>, FormatError> {
         self.decoder(schema)
     }
@@ -60,6 +110,9 @@ impl Format for Json {
 pub fn by_name(name: &str) -> Result<&'static dyn Format, FormatError> {
     match name {
         "json" => Ok(&Json),
+        "csv" => Ok(&Csv),
+        "text" => Ok(&Plain),
+        "raw" => Ok(&Raw),
         other => Err(FormatError::Unknown {
             format: other.to_owned(),
         }),

@@ -5,14 +5,17 @@
 
 pub mod error;
 pub mod format;
+pub mod infer;
+pub mod record;
 pub mod table;
+mod text;
 pub mod time;
 pub mod types;
 
 pub mod json;
 
 pub use error::{DecodeError, FormatError};
-pub use format::{Decoder, Format, by_name};
+pub use format::{Decoder, Format, Settings, by_name};
 pub use json::{BoundRows, JsonDecoder, JsonEncoder};
 pub use table::{TableBatch, TableDecoder};
 pub use types::sql_name;

@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast;
 
-use crate::model::Emit;
+use crate::model::{ColumnFrom, Emit};
 use crate::source::{Position, Source};
 
 /// One statement of a file.
@@ -89,6 +89,8 @@ pub struct Column {
     pub type_at: Position,
     pub computed: Option<ast::Expr>,
     pub not_null: bool,
+    pub default: Option<ast::Expr>,
+    pub from: ColumnFrom,
 }
 
 #[derive(Clone, Debug)]

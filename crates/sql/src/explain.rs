@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::graph::{
     Aggregate, AggregateFunction, Changelog, Graph, Join, JoinKind, Node, NodeId, Op, Over,
-    PhysExpr, Rank, SetOperation, Stage, TopN,
+    PhysExpr, Rank, SetOperation, Stage, Temporal, TopN,
 };
 use datafusion::arrow::compute::SortOptions;
 
@@ -67,6 +67,7 @@ pub fn operation(node: &Node, graph: &Graph) -> String {
             .fields()
             .last()
             .map_or_else(String::new, |f| format!("each of {}", f.name())),
+        Op::Temporal(temporal) => lifetime(temporal),
         Op::Aggregate(aggregate) => aggregation(node, aggregate),
         Op::Join(join) => condition(node, join, graph),
         Op::SetOperation(operation) => set_operation(*operation).to_owned(),
@@ -97,6 +98,19 @@ fn projection(node: &Node, exprs: &[PhysExpr]) -> String {
         }
     });
     columns.collect::<Vec<_>>().join(", ")
+}
+
+fn lifetime(temporal: &Temporal) -> String {
+    let side = |sign: &str, times: &[PhysExpr]| {
+        let times: Vec<String> = times
+            .iter()
+            .map(|t| format!("now() {sign} {}", shown(t)))
+            .collect();
+        times
+    };
+    let mut all = side(">=", &temporal.from);
+    all.extend(side("<", &temporal.until));
+    all.join(" AND ")
 }
 
 fn aggregation(node: &Node, aggregate: &Aggregate) -> String {
@@ -284,6 +298,7 @@ fn facts(node: &Node, graph: &Graph) -> String {
                 "state: both sides".to_owned()
             });
         }
+        Op::Temporal(_) => facts.push("state: rows whose time will come or go".to_owned()),
         _ => {}
     }
     if let Some(time) = node.props.event_time {

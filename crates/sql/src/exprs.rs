@@ -8,7 +8,7 @@ use datafusion::common::{DFSchema, DataFusionError};
 use datafusion::logical_expr::builder::LogicalTableSource;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast,
+    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast, when,
 };
 use datafusion::physical_expr::create_physical_expr;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
@@ -41,9 +41,22 @@ pub fn schema_of(columns: &[ColumnDef]) -> SchemaRef {
 pub fn physical_schema_of(columns: &[ColumnDef]) -> SchemaRef {
     let physical = columns.iter().filter(|c| c.computed.is_none());
     let fields: Vec<Field> = physical
-        .map(|c| Field::new(&c.name, c.data_type.clone(), !c.not_null))
+        // A default takes the place of what is missing.
+        .map(physical_field)
         .collect();
     Arc::new(Schema::new(fields))
+}
+
+/// Marks fields that take any JSON value, in their metadata.
+const JSON: &str = "headwater.json";
+
+fn physical_field(column: &ColumnDef) -> Field {
+    let nullable = !column.not_null || column.default.is_some();
+    let field = Field::new(&column.name, column.data_type.clone(), nullable);
+    match column.json {
+        true => field.with_metadata([(JSON.to_owned(), String::new())].into()),
+        false => field,
+    }
 }
 
 /// What turns decoded records into rows.
@@ -80,13 +93,21 @@ pub fn table_exprs(table: &TableDef) -> Result<InputExprs> {
 /// # Errors
 /// As [`source_exprs`].
 pub fn input_exprs(columns: &[ColumnDef], watermark: Option<&WatermarkDef>) -> Result<InputExprs> {
-    let session = Session::new();
+    input_exprs_at(&Session::new(), columns, watermark)
+}
+
+fn input_exprs_at(
+    session: &Session,
+    columns: &[ColumnDef],
+    watermark: Option<&WatermarkDef>,
+) -> Result<InputExprs> {
     let physical = physical_schema_of(columns);
     let schema = DFSchema::try_from(physical.as_ref().clone()).map_err(internal)?;
     let substituted = columns
         .iter()
         .map(|c| over_physical(&Expr::Column(c.name.clone().into()).unqualified(), columns));
     let physical_of = |expr: Expr| -> Result<PhysExpr> {
+        let expr = with_clock_of(session, expr)?;
         let props = session.state().execution_props();
         create_physical_expr(&expr, &schema, props, &PhysicalPlanningContext::default())
             .map_err(internal)
@@ -111,7 +132,19 @@ pub fn input_exprs(columns: &[ColumnDef], watermark: Option<&WatermarkDef>) -> R
 /// # Errors
 /// As [`source_exprs`].
 pub fn input_graph(columns: &[ColumnDef], watermark: Option<&WatermarkDef>) -> Result<Graph> {
-    let input = input_exprs(columns, watermark)?;
+    input_graph_at(&Session::new(), columns, watermark)
+}
+
+/// The same; columns that are `now()` read the session's clock.
+///
+/// # Errors
+/// As [`source_exprs`].
+pub fn input_graph_at(
+    session: &Session,
+    columns: &[ColumnDef],
+    watermark: Option<&WatermarkDef>,
+) -> Result<Graph> {
+    let input = input_exprs_at(session, columns, watermark)?;
     let props = Props {
         changelog: crate::graph::Changelog::AppendOnly,
         key: None,
@@ -136,7 +169,8 @@ pub fn input_graph(columns: &[ColumnDef], watermark: Option<&WatermarkDef>) -> R
         Vec::new(),
         leaf_schema,
     );
-    if input.watermark.is_none() && columns.iter().all(|c| c.computed.is_none()) {
+    let as_they_come = |c: &ColumnDef| c.computed.is_none() && c.default.is_none();
+    if input.watermark.is_none() && columns.iter().all(as_they_come) {
         return Ok(Graph { nodes: vec![leaf] });
     }
     let mut exprs = input.columns;
@@ -162,6 +196,20 @@ pub fn input_graph(columns: &[ColumnDef], watermark: Option<&WatermarkDef>) -> R
     })
 }
 
+/// Definitions outlive the session that read them: their `now()` becomes this session's.
+fn with_clock_of(session: &Session, expr: Expr) -> Result<Expr> {
+    let replaced = expr.transform_up(|e| match e {
+        Expr::ScalarFunction(mut call) if CLOCK.contains(&call.name()) => {
+            if let Some(own) = session.state().scalar_functions().get(call.name()) {
+                call.func = Arc::clone(own);
+            }
+            Ok(Transformed::yes(Expr::ScalarFunction(call)))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    replaced.map(|t| t.data).map_err(internal)
+}
+
 trait Unqualified {
     fn unqualified(self) -> Self;
 }
@@ -180,15 +228,22 @@ impl Unqualified for Expr {
 /// The expression with computed columns replaced by what they are computed from.
 fn over_physical(expr: &Expr, columns: &[ColumnDef]) -> Result<Expr> {
     let replaced = expr.clone().transform_up(|e| match &e {
-        Expr::Column(column) => match columns
-            .iter()
-            .find(|c| c.name == column.name)
-            .and_then(|c| c.computed.as_ref())
-        {
-            Some(computed) => over_physical(computed, columns)
+        Expr::Column(column) => match columns.iter().find(|c| c.name == column.name) {
+            Some(ColumnDef {
+                computed: Some(computed),
+                ..
+            }) => over_physical(computed, columns)
                 .map(Transformed::yes)
                 .map_err(crate::translate::carry),
-            None => Ok(Transformed::no(e)),
+            Some(ColumnDef {
+                default: Some(default),
+                ..
+            }) => {
+                let default = default.clone();
+                let given = when(e.clone().is_not_null(), e).otherwise(default)?;
+                Ok(Transformed::yes(given))
+            }
+            _ => Ok(Transformed::no(e)),
         },
         _ => Ok(Transformed::no(e)),
     });
@@ -204,6 +259,8 @@ pub(crate) struct Scope<'a> {
     pub session: &'a Session,
     pub source: &'a Source,
     pub columns: &'a [ColumnDef],
+    /// Whether the step's clock may be read: the time at which a record arrives.
+    pub clock: bool,
 }
 
 impl Scope<'_> {
@@ -217,8 +274,10 @@ impl Scope<'_> {
         let provider = Provider::new(self.session, &NoRelations);
         let tell = |e: DataFusionError| translate(self.source, &e, &provider.function_names());
         let schema = DFSchema::try_from(schema_of(self.columns).as_ref().clone()).map_err(tell)?;
+        let mut written = expr.clone();
+        crate::rewrite::expr(&mut written);
         let bound = SqlToRel::new_with_options(&provider, crate::logical::parser_options())
-            .sql_to_expr(expr.clone(), &schema, &mut PlannerContext::new())
+            .sql_to_expr(written, &schema, &mut PlannerContext::new())
             .map_err(tell)?;
         let from = bound.get_type(&schema).map_err(tell)?;
         if !castable(&from, wanted) {
@@ -237,7 +296,7 @@ impl Scope<'_> {
         } else {
             cast(bound, wanted.clone())
         };
-        refuse_unrepeatable(&bound).map_err(|message| {
+        refuse_unrepeatable(&bound, self.clock).map_err(|message| {
             self.source
                 .error(at, message)
                 .hint("compute it from the record's own columns")
@@ -272,11 +331,26 @@ fn cast_hint(from: &DataType, wanted: &DataType) -> String {
     }
 }
 
+/// Functions that read the step's clock, which is written down with the step.
+const CLOCK: [&str; 2] = ["now", "current_date"];
+
+/// Whether an expression is `now()` itself.
+pub(crate) fn is_now(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.name() == "now")
+}
+
+/// If a watermark is a time of arrival: how far it is ahead of the clock, microseconds (behind it: below 0).
+pub fn clock_watermark(columns: &[ColumnDef], watermark: &WatermarkDef) -> Option<i64> {
+    let expr = over_physical(&watermark.expr, columns).ok()?;
+    crate::plan::temporal::ahead_of_clock(&expr)
+}
+
 /// Rows are decoded again after a restart, so the same record must give the same row.
-fn refuse_unrepeatable(expr: &Expr) -> Result<(), String> {
+fn refuse_unrepeatable(expr: &Expr, clock: bool) -> Result<(), String> {
     let mut found = None;
     let visited = expr.apply(|e| {
         match e {
+            Expr::ScalarFunction(call) if clock && CLOCK.contains(&call.name()) => {}
             Expr::ScalarFunction(call)
                 if call.func.signature().volatility == Volatility::Volatile =>
             {

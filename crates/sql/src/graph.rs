@@ -87,6 +87,8 @@ pub enum Op {
     /// One output row per element of the list in the last input column; the element takes its place (a struct element stays
     /// one struct column). Rows with an empty or NULL list vanish.
     Unnest,
+    /// Rows that are there for a time, by the step's clock.
+    Temporal(Temporal),
     Aggregate(Aggregate),
     Join(Join),
     SetOperation(SetOperation),
@@ -110,6 +112,13 @@ impl Op {
             _ => None,
         }
     }
+}
+
+/// A row is there while `from <= now < until` holds for all of these times (Timestamp in microseconds, UTC; NULL is never).
+#[derive(Clone, Debug)]
+pub struct Temporal {
+    pub from: Vec<PhysExpr>,
+    pub until: Vec<PhysExpr>,
 }
 
 /// Output: the group columns, then one column per call. Without group columns there is always exactly one row

@@ -11,6 +11,7 @@ pub mod explain;
 mod exprs;
 pub mod functions;
 pub mod graph;
+mod literal;
 mod logical;
 pub mod model;
 mod names;
@@ -23,6 +24,7 @@ pub mod plan;
 mod precedence;
 mod provider;
 mod query;
+mod rewrite;
 pub mod session;
 pub mod source;
 mod subquery;
@@ -35,10 +37,11 @@ pub use define::{Defined, define, kind_of, parse_duration_ms, variables};
 pub use diff::diff;
 pub use error::SqlError;
 pub use exprs::{
-    INPUT, InputExprs, WATERMARK, input_exprs, input_graph, physical_schema_of, schema_of,
-    source_exprs, table_exprs,
+    INPUT, InputExprs, WATERMARK, clock_watermark, input_exprs, input_graph, input_graph_at,
+    physical_schema_of, schema_of, source_exprs, table_exprs,
 };
 pub use functions::clock::StepClock;
+pub use functions::pg::value_text;
 pub use names::query_names;
 pub use parse::{parse, parse_one, parse_query};
 pub use plan::{PlannedView, Planner};

@@ -22,8 +22,10 @@ use datafusion::sql::sqlparser::ast::Statement;
 use crate::ast::Query;
 use crate::error::{Result, SqlError};
 use crate::names;
+use crate::plan::temporal::TemporalBounds;
 use crate::precedence;
 use crate::provider::Provider;
+use crate::rewrite;
 use crate::session::Session;
 use crate::subquery;
 use crate::translate::in_query;
@@ -35,6 +37,7 @@ pub(crate) fn bind(provider: &Provider<'_>, query: &Query) -> Result<LogicalPlan
     precedence::mend(&mut ast);
     names::name_columns(&mut ast);
     subquery::scalar::guard(&mut ast, &provider.aggregate_names());
+    rewrite::query(&mut ast);
     let planner = SqlToRel::new_with_options(provider, parser_options());
     let plan = planner.sql_statement_to_plan(Statement::Query(ast));
     plan.map_err(|e| in_query(query, &e, &provider.function_names()))
@@ -46,6 +49,7 @@ pub(crate) fn parser_options() -> ParserOptions {
         .with_enable_ident_normalization(true)
         .with_support_varchar_with_length(true)
         .with_collect_spans(true)
+        .with_parse_float_as_decimal(true)
 }
 
 /// Types coerced and functions resolved, and every column of the result of one of our types.
@@ -107,6 +111,7 @@ pub(crate) fn optimize(
     static RULES: LazyLock<Vec<Arc<dyn OptimizerRule + Send + Sync>>> = LazyLock::new(|| {
         vec![
             Arc::new(SimplifyExpressions::new()),
+            Arc::new(TemporalBounds),
             Arc::new(ReplaceDistinctWithAggregate::new()),
             Arc::new(DecorrelatePredicateSubquery::new()),
             Arc::new(ScalarSubqueryToJoin::new()),

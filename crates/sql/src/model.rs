@@ -16,6 +16,24 @@ pub struct ColumnDef {
     /// `c TYPE AS expr`: computed from the other columns, in order of declaration.
     pub computed: Option<Expr>,
     pub not_null: bool,
+    /// Declared as JSON or JSONB: TEXT that takes any value of a record in JSON.
+    pub json: bool,
+    pub from: ColumnFrom,
+    /// `DEFAULT expr`: what a missing or null field becomes.
+    pub default: Option<Expr>,
+}
+
+/// What of a record fills a column.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ColumnFrom {
+    /// A field of the value.
+    #[default]
+    Value,
+    /// A field of the key (`KEY`).
+    Key,
+    /// `METADATA FROM '...'`: `topic`, `partition`, `offset`, `timestamp`, `timestamp_type`, `key`, `value`, `headers` or
+    /// `headers.<name>`.
+    Metadata(String),
 }
 
 /// `CREATE SOURCE`: an append-only relation over a topic.

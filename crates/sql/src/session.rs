@@ -2,15 +2,19 @@
 
 use std::sync::{Arc, LazyLock};
 
+use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::optimizer::Analyzer;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
-use crate::functions::{self, checked::CheckIntegers, clock::StepClock, interval::IntervalTimes};
+use crate::functions::{
+    self, checked::CheckIntegers, clock::StepClock, interval::IntervalTimes, operators::Operators,
+};
 use crate::over::exec::StableWindows;
 use crate::types::OurTypes;
 use crate::windows::Windows;
@@ -80,6 +84,14 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules
 }
 
+/// Ours see an operator before DataFusion's.
+fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    let mut planners: Vec<Arc<dyn ExprPlanner>> =
+        vec![Arc::new(IntervalTimes), Arc::new(Operators)];
+    planners.extend(SessionStateDefaults::default_expr_planners());
+    planners
+}
+
 fn base() -> SessionState {
     let mut config = SessionConfig::new()
         .with_target_partitions(TARGET_PARTITIONS)
@@ -93,6 +105,8 @@ fn base() -> SessionState {
     options
         .optimizer
         .enable_physical_uncorrelated_scalar_subquery = false;
+    // As in PostgreSQL 0.1 is a NUMERIC.
+    options.sql_parser.parse_float_as_decimal = true;
     let mut analyzer = Analyzer::new();
     analyzer.rules.push(Arc::new(CheckIntegers));
     let mut state = SessionStateBuilder::new_with_default_features()
@@ -101,8 +115,11 @@ fn base() -> SessionState {
         .with_type_planner(Arc::new(OurTypes))
         .with_relation_planners(vec![Arc::new(Windows)])
         .with_physical_optimizer_rules(physical_rules())
+        .with_expr_planners(expr_planners())
         .build();
-    // Registering never fails; the trait allows that it might.
-    let _ = state.register_expr_planner(Arc::new(IntervalTimes));
+    for function in functions::pg::functions() {
+        // Registering fails only for names that clash with higher-order functions; ours do not.
+        let _ = state.register_udf(Arc::clone(function));
+    }
     state
 }

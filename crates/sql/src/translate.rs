@@ -175,6 +175,22 @@ fn plan_error(
             Some(name.to_owned()),
         );
     }
+    // One of ours, called with other types than it takes.
+    if let Some(call) = between(&text, "there is no function ", "; it takes ") {
+        let forms = text.split("; it takes ").nth(1).unwrap_or_default();
+        let forms = forms
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches(|c| c == '"' || c == '.');
+        let forms = forms.split(" No function matches").next().unwrap_or(forms);
+        let name = call.split('(').next().unwrap_or(call).to_owned();
+        return (
+            format!("there is no function {call}"),
+            Some(format!("it takes {forms}; CAST an argument")),
+            Some(name),
+        );
+    }
     if let Some(name) = between(&text, "unknown relation ", ";") {
         let hint = text.split_once("; ").map(|(_, hint)| hint.to_owned());
         return (
@@ -202,7 +218,9 @@ fn plan_error(
     if let Some(diagnostic) = diagnostic
         && (help.is_some() || diagnostic.notes.is_empty())
     {
-        return (lower_first(&diagnostic.message), help, None);
+        let now = diagnostic.message.starts_with("now()");
+        let name = now.then(|| "now".to_owned());
+        return (lower_first(&diagnostic.message), help, name);
     }
     let missing = between(&text, "No field named ", ".").map(|n| n.trim_matches('"').to_owned());
     (tidy(&text), help, missing)

@@ -43,6 +43,8 @@ pub fn to_arrow(written: &SqlType) -> Result<DataType, String> {
         | SqlType::Varchar(_)
         | SqlType::CharVarying(_)
         | SqlType::CharacterVarying(_) => DataType::Utf8,
+        // JSON is its text; see `functions::pg::json`.
+        SqlType::JSON | SqlType::JSONB => DataType::Utf8,
         SqlType::Bytea => DataType::Binary,
         SqlType::Date => DataType::Date32,
         SqlType::Timestamp(precision, zone) => timestamp(*precision, *zone)?,
@@ -108,6 +110,11 @@ fn structure(fields: &[StructField]) -> Result<DataType, String> {
         } else {
             name.value.to_lowercase()
         };
+        if matches!(field.field_type, SqlType::JSON | SqlType::JSONB) {
+            return Err(
+                "JSON within a STRUCT is not taken: declare the whole column JSON".to_owned(),
+            );
+        }
         if answer.iter().any(|known| *known.name() == name) {
             return Err(format!("field \"{name}\" of the STRUCT is declared twice"));
         }

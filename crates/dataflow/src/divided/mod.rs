@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::delta::Delta;
 use crate::eval::broken;
-use crate::operator::{Operator, OperatorError, StepContext};
+use crate::operator::{Due, Operator, OperatorError, StepContext};
 use crate::spill::{Division, PartId};
 use part::{Around, DEPTH_MAX, Done, Make, Moment, Part};
 
@@ -329,6 +329,16 @@ impl Divided {
     /// The parts that the store holds for it.
     pub(crate) fn saved(&self) -> impl Iterator<Item = PartId> {
         self.parts.iter().filter_map(|part| part.saved)
+    }
+
+    /// When a part has something to do although no row has come.
+    pub(crate) fn due(&self) -> Due {
+        let of = |part: &Part| {
+            part.live
+                .as_ref()
+                .map_or(part.due, |operator| operator.due())
+        };
+        self.parts.iter().map(of).fold(Due::default(), Due::or)
     }
 
     /// Bytes of memory that it holds.

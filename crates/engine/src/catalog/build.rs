@@ -6,7 +6,8 @@ use std::sync::Arc;
 use headwater_connect::{StepLog, TopicInfo};
 use headwater_sql::model::{AlertDef, Definition, Emit, SinkDef};
 use headwater_sql::{
-    PlannedView, Planner, Session, SqlError, explain, input_graph, physical_schema_of,
+    PlannedView, Planner, Session, SqlError, clock_watermark, explain, input_graph_at,
+    physical_schema_of,
 };
 
 use super::{Object, Objects, reads};
@@ -208,7 +209,10 @@ impl Builder<'_> {
             name: object.name.clone(),
             schema,
             read: physical_schema_of(columns),
-            computed: input_graph(columns, watermark.as_ref())?,
+            computed: input_graph_at(&self.session, columns, watermark.as_ref())?,
+            clock_watermark: watermark
+                .as_ref()
+                .and_then(|watermark| clock_watermark(columns, watermark)),
             topic: topic_info(self.log, topic)?,
             has_watermark: watermark.is_some(),
             idle_ms: watermark

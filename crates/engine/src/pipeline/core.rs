@@ -218,6 +218,10 @@ impl Core {
                 .iter()
                 .map(|partition| (partition.watermark, partition.idle));
             input.watermark = watermark::of_source(partitions, input.watermark);
+            if let Some(ahead) = self.plan.inputs[index].clock_watermark {
+                let now_us = record.clock_ms.saturating_mul(1_000);
+                input.watermark = input.watermark.max(now_us.saturating_add(ahead));
+            }
             if self.ended {
                 input.watermark = watermark::END;
             }
@@ -359,6 +363,30 @@ impl Core {
                 .push((self.plan.inputs.len() + index, older_than_us));
         }
         Ok(())
+    }
+
+    /// The clock at which a flow's watermark reaches a time, if nothing but the clock moves it.
+    fn clock_at(&self, flow: &super::plan::FlowPlan, watermark_us: i64) -> Option<i64> {
+        let inputs = flow
+            .timed_inputs
+            .iter()
+            .map(|input| self.plan.inputs[*input].clock_watermark);
+        let all: Option<Vec<i64>> = inputs.collect();
+        let ahead = all?.into_iter().min()?;
+        Some(watermark_us.saturating_sub(ahead))
+    }
+
+    /// When something happens by the clock alone, milliseconds since the epoch.
+    pub fn due_ms(&self) -> Option<i64> {
+        let flows = self.flows.iter().zip(&self.plan.flows);
+        let due = flows.filter_map(|(flow, plan)| {
+            let due = flow.dataflow.due();
+            let by_watermark = due.watermark_us.and_then(|us| self.clock_at(plan, us));
+            due.clock_us.into_iter().chain(by_watermark).min()
+        });
+        // Not before the clock, in whole milliseconds, has reached it.
+        due.min()
+            .map(|us| us.div_euclid(1_000) + i64::from(us.rem_euclid(1_000) > 0))
     }
 
     pub fn positions(&self) -> Vec<Position> {

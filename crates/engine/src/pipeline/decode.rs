@@ -12,6 +12,7 @@ use headwater_dataflow::Dataflow;
 use headwater_dataflow::delta::{Delta, Origin};
 use headwater_dataflow::operator::{ErrorAt, StepContext};
 use headwater_formats::TableDecoder;
+use headwater_formats::record::{HeaderView, RecordView};
 use headwater_views::RowKeys;
 
 use super::dead::{DeadRecord, Raw};
@@ -148,12 +149,12 @@ impl InputDecoder {
         };
         let declared_key = declared_key.clone();
         let mut places = Places::default();
-        each_record(taken, dead, |record| {
+        each_record(taken, dead, false, |record| {
             decoder
                 .push(record.key, record.value)
                 .map_err(|error| error.message)?;
             places.offsets.push(record.offset);
-            places.timestamps.push(record.timestamp);
+            places.timestamps.push(record.timestamp_ms);
             Ok(())
         });
         let batch = decoder.finish().map_err(|error| error.to_string())?;
@@ -296,13 +297,27 @@ fn upserts(
     records
 }
 
-/// Calls back for every record of the range; what it refuses is a dead letter.
+/// Calls back for every record of the range; what it refuses is a dead letter. Headers are there if they are wanted.
 pub(super) fn each_record(
     taken: &Taken,
     dead: &mut Vec<DeadRecord>,
-    mut take: impl FnMut(&headwater_record::RecordRef<'_>) -> Result<(), String>,
+    headers: bool,
+    mut take: impl FnMut(&RecordView<'_>) -> Result<(), String>,
 ) {
     for batch in &taken.batches {
+        // Attributes are at byte 21; their fourth bit says who set the timestamps.
+        let append_time = batch.get(22).is_some_and(|attributes| attributes & 8 != 0);
+        let place = |offset: i64, timestamp_ms: i64| RecordView {
+            partition: taken.range.partition,
+            offset,
+            timestamp_ms,
+            append_time,
+            ..RecordView::default()
+        };
+        if headers {
+            with_headers(taken, batch, dead, &place, &mut take);
+            continue;
+        }
         let mut records = match headwater_record::records(batch) {
             Ok(records) => records,
             Err(error) => {
@@ -319,16 +334,13 @@ pub(super) fn each_record(
                 Ok(record)
                     if record.offset < taken.range.from || record.offset >= taken.range.next => {}
                 Ok(record) => {
-                    if let Err(error) = take(&record) {
-                        let copy = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
-                        let (key, value) = (copy(record.key), copy(record.value));
-                        dead.push(DeadRecord {
-                            partition: taken.range.partition,
-                            offset: record.offset,
-                            operator: "decode".into(),
-                            error,
-                            record: Raw::Known { key, value },
-                        });
+                    let view = RecordView {
+                        key: record.key,
+                        value: record.value,
+                        ..place(record.offset, record.timestamp)
+                    };
+                    if let Err(error) = take(&view) {
+                        dead.push(refused(&view, error));
                     }
                 }
                 Err(error) => dead.push(unreadable(
@@ -337,6 +349,62 @@ pub(super) fn each_record(
                     &error.to_string(),
                 )),
             }
+        }
+    }
+}
+
+fn refused(record: &RecordView<'_>, error: String) -> DeadRecord {
+    let copy = |bytes: Option<&[u8]>| bytes.map(Bytes::copy_from_slice);
+    let (key, value) = (copy(record.key), copy(record.value));
+    DeadRecord {
+        partition: record.partition,
+        offset: record.offset,
+        operator: "decode".into(),
+        error,
+        record: Raw::Known { key, value },
+    }
+}
+
+/// One batch's records with their headers.
+fn with_headers<'b>(
+    taken: &Taken,
+    batch: &'b Bytes,
+    dead: &mut Vec<DeadRecord>,
+    place: &dyn Fn(i64, i64) -> RecordView<'static>,
+    take: &mut dyn FnMut(&RecordView<'_>) -> Result<(), String>,
+) {
+    let base = super::input::base_offset(batch);
+    let records = match headwater_record::records(batch) {
+        Ok(records) => records,
+        Err(error) => return dead.push(unreadable(taken, base, &error.to_string())),
+    };
+    for record in records {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                dead.push(unreadable(taken, base, &error.to_string()));
+                continue;
+            }
+        };
+        if record.offset < taken.range.from || record.offset >= taken.range.next {
+            continue;
+        }
+        let headers: Vec<HeaderView<'_>> = record
+            .headers
+            .iter()
+            .map(|h| HeaderView {
+                key: &h.key,
+                value: h.value.as_deref(),
+            })
+            .collect();
+        let view = RecordView {
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: &headers,
+            ..place(record.offset, record.timestamp)
+        };
+        if let Err(error) = take(&view) {
+            dead.push(refused(&view, error));
         }
     }
 }

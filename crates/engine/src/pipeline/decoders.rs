@@ -7,20 +7,22 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use headwater_base::{Offset, PartitionId};
 use headwater_connect::StepLog;
-use headwater_formats::{Decoder, Format};
+use headwater_formats::Decoder;
+use headwater_sql::model::SourceDef;
+use headwater_sql::physical_schema_of;
 use parking_lot::Mutex;
 
 use super::dead::DeadRecord;
 use super::decode::each_record;
 use super::input::{self, Taken};
+use super::layout;
 use super::record::Range;
 use super::sharing::{Member, Sharing};
 
 /// See the module's description.
 pub struct Decoders {
-    format: &'static dyn Format,
-    /// The declared columns that are not computed, and the part of them that is read.
-    schema: SchemaRef,
+    def: SourceDef,
+    /// The part of the columns that is read.
     read: SchemaRef,
     idle: Mutex<Vec<Box<dyn Decoder>>>,
     /// Of those who read the source, too.
@@ -50,10 +52,9 @@ impl Decoded {
 }
 
 impl Decoders {
-    pub fn new(format: &'static dyn Format, schema: SchemaRef, read: SchemaRef) -> Self {
+    pub fn new(def: SourceDef, read: SchemaRef) -> Self {
         Self {
-            format,
-            schema,
+            def,
             read,
             idle: Mutex::default(),
             member: None,
@@ -62,8 +63,9 @@ impl Decoders {
 
     /// The same, sharing what it decodes with all others that joined.
     pub fn sharing(self, sharing: &Arc<Sharing>) -> Self {
-        let make = |read| Self::new(self.format, Arc::clone(&self.schema), read);
-        let member = Member::join(sharing, &self.schema, &self.read, make);
+        let make = |read| Self::new(self.def.clone(), read);
+        let whole = physical_schema_of(&self.def.columns);
+        let member = Member::join(sharing, &whole, &self.read, make);
         Self {
             member: Some(member),
             ..self
@@ -115,17 +117,20 @@ impl Decoders {
         if let Some(idle) = self.idle.lock().pop() {
             return Ok(idle);
         }
-        let made = self.format.decoder_of(Arc::clone(&self.schema), &self.read);
+        let made = layout::source_decoder(&self.def, &self.read);
         made.map_err(|error| error.to_string())
     }
 
     pub fn decode(&self, taken: &Taken) -> Result<Decoded, String> {
         let mut decoder = self.one()?;
         let (mut dead, mut offsets) = (Vec::new(), Vec::new());
-        each_record(taken, &mut dead, |record| {
-            let value = record.value.ok_or_else(|| "null value".to_owned())?;
-            decoder.push(value).map_err(|error| error.message)?;
-            offsets.push(record.offset);
+        let headers = decoder.wants_headers();
+        each_record(taken, &mut dead, headers, |record| {
+            decoder.push_record(record).map_err(|error| error.message)?;
+            // A CSV header is no row.
+            if decoder.rows() > offsets.len() {
+                offsets.push(record.offset);
+            }
             Ok(())
         });
         let rows = decoder.finish().map_err(|error| error.to_string())?;

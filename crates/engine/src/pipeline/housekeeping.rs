@@ -22,6 +22,8 @@ const COMMIT_OVERHEAD: usize = 1024 * 1024;
 
 /// How often a pipeline without input looks after itself.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
+/// Steps that only time asks for are at least this far apart.
+const TIMER_STEPS_APART_MS: i64 = 20;
 
 impl Runner {
     pub(super) fn look_after_itself(&mut self) -> Result<(), StepFailure> {
@@ -135,8 +137,19 @@ impl Runner {
         });
     }
 
+    /// How long until a step is to be made for the clock's sake; rows that turn close together share a step.
+    pub(super) fn timer_left_ms(&self, now_ms: i64) -> Option<i64> {
+        let earliest = self.book.stepped_ms.saturating_add(TIMER_STEPS_APART_MS);
+        self.core
+            .due_ms()
+            .map(|due| due.max(earliest).saturating_sub(now_ms).max(0))
+    }
+
     pub(super) fn pause(&self, now_ms: i64) -> Duration {
         let mut pause = HOUSEKEEPING;
+        if let Some(left) = self.timer_left_ms(now_ms) {
+            pause = pause.min(Duration::from_millis(left.max(1).unsigned_abs()));
+        }
         for (input, plan) in self
             .core
             .inputs

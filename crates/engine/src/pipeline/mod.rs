@@ -14,6 +14,7 @@ pub mod flows;
 pub mod hold;
 pub mod housekeeping;
 pub mod input;
+pub mod layout;
 pub mod net;
 pub mod output;
 pub mod persist;

@@ -43,6 +43,8 @@ pub struct InputPlan {
     pub computed: Graph,
     pub topic: TopicInfo,
     pub has_watermark: bool,
+    /// The watermark is a time of arrival: so far ahead of the step's clock, whatever has arrived (microseconds).
+    pub clock_watermark: Option<i64>,
     pub idle_ms: i64,
     pub from_latest: bool,
     /// Its rows are shown under its name (a table that belongs to this pipeline).

@@ -65,6 +65,8 @@ pub struct Bookkeeping {
     pub trimmed_to: Offset,
     pub bytes_since_snapshot: u64,
     pub steps_since_snapshot: u64,
+    /// Clock of the last step.
+    pub stepped_ms: i64,
     /// Where the input ends, once that was asked.
     pub end_at: Option<Vec<(u32, i32, Offset)>>,
     pub looked_after: Instant,
@@ -85,6 +87,7 @@ impl Default for Bookkeeping {
             trimmed_to: 0,
             bytes_since_snapshot: 0,
             steps_since_snapshot: 0,
+            stepped_ms: i64::MIN,
             end_at: None,
             looked_after: Instant::now(),
             rows_then: 0,
@@ -125,7 +128,14 @@ impl Runner {
             let caught_up = self.caught_up_now();
             self.let_go_of_input();
             let wanted = self.snapshot_wanted();
-            if !taken.is_empty() || ended || caught_up || wanted || self.idle_matters(&idle) {
+            let turns = self.timer_left_ms(now_ms) == Some(0);
+            if !taken.is_empty()
+                || ended
+                || caught_up
+                || wanted
+                || turns
+                || self.idle_matters(&idle)
+            {
                 self.step_and_read_ahead(now_ms, idle, ended, taken)?;
             } else {
                 let pause = self.pause(now_ms);
@@ -233,6 +243,7 @@ impl Runner {
             genesis: None,
             seeding: None,
         };
+        self.book.stepped_ms = now_ms;
         let out = self.core.run(&record, &taken)?;
         let snapshot = self.snapshot_due(&taken);
         if snapshot {

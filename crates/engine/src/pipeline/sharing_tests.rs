@@ -2,7 +2,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::arrow::datatypes::Field;
-use headwater_formats::by_name;
 use headwater_record::{BatchBuilder, Codec};
 
 use super::*;
@@ -17,7 +16,12 @@ fn schema(names: &[&str]) -> SchemaRef {
 }
 
 fn make(read: SchemaRef) -> Decoders {
-    Decoders::new(by_name("json").unwrap(), schema(&["a", "b"]), read)
+    let statement = headwater_sql::parse_one("CREATE SOURCE s (a BIGINT, b BIGINT)", None).unwrap();
+    let defined = headwater_sql::define(&statement).unwrap().unwrap();
+    let headwater_sql::model::Definition::Source(def) = defined.definition else {
+        panic!("not a source");
+    };
+    Decoders::new(def, read)
 }
 
 fn member(sharing: &Arc<Sharing>, read: &[&str]) -> Member {

@@ -505,9 +505,7 @@ fn fresh_input(
     let schema = Arc::clone(&plan.schema);
     let decoder = match &plan.def {
         InputDef::Source(def) => {
-            let format = headwater_formats::by_name(&def.format).map_err(failure)?;
-            let columns = physical_schema_of(&def.columns);
-            let decoders = Decoders::new(format, columns, Arc::clone(&plan.read));
+            let decoders = Decoders::new(def.clone(), Arc::clone(&plan.read));
             decoders.check().map_err(StepFailure)?;
             // All that decides how a record is decoded is in its source's definition.
             let sharing = around.sharings.of(format!("{} {def:?}", plan.topic.id));

@@ -4,6 +4,8 @@
 mod alerts;
 mod crash;
 mod harness;
+mod input;
 mod law;
 mod outside;
 mod statements;
+mod time;

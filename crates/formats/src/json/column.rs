@@ -38,6 +38,8 @@ pub(crate) enum Column {
         zone: Option<Arc<str>>,
     },
     Text(Varied),
+    /// Any JSON value, as its text.
+    Json(Varied),
     Bytes(Varied),
     Struct(StructColumn),
     List(ListColumn),
@@ -163,7 +165,7 @@ macro_rules! each {
             Column::Decimal { flat: $flat, .. } => $do_flat,
             Column::Date($flat) => $do_flat,
             Column::Timestamp { flat: $flat, .. } => $do_flat,
-            Column::Text($flat) => $do_flat,
+            Column::Text($flat) | Column::Json($flat) => $do_flat,
             Column::Bytes($flat) => $do_flat,
             Column::Struct($flat) => $do_flat,
             Column::List($flat) => $do_flat,
@@ -262,7 +264,7 @@ impl Column {
                 let array: TimestampMicrosecondArray = flat.finish()?;
                 Arc::new(array.with_timezone_opt(zone.clone()))
             }
-            Self::Text(varied) => {
+            Self::Text(varied) | Self::Json(varied) => {
                 let (offsets, bytes, nulls) = varied.finish();
                 Arc::new(StringArray::try_new(offsets, bytes, nulls)?)
             }
@@ -277,10 +279,17 @@ impl Column {
     }
 }
 
+/// Marks a TEXT field that takes any JSON value, in the field's metadata.
+pub const JSON: &str = "headwater.json";
+
 /// A column for a field, or its name and type if there is none. `read`: the part of it that is read, `None` if nothing is.
 ///
 /// What is `NOT NULL` is kept in any case, because it decides which rows there are.
 pub(crate) fn column_of(field: &Field, read: Option<&Field>) -> Result<Column, (String, DataType)> {
+    // Also when it is not read: any value is one.
+    if field.metadata().contains_key(JSON) {
+        return Ok(Column::Json(Varied::new()));
+    }
     let column = match (read.map(Field::data_type), field.data_type()) {
         (Some(DataType::Struct(read)), DataType::Struct(fields)) => {
             StructColumn::reading(fields, Some(read)).map(Column::Struct)

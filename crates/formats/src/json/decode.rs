@@ -150,6 +150,10 @@ impl Decoder for JsonDecoder {
         self.rows
     }
 
+    fn truncate(&mut self, rows: usize) {
+        Self::truncate(self, rows);
+    }
+
     fn finish(&mut self) -> Result<RecordBatch, FormatError> {
         Self::finish(self)
     }

@@ -18,6 +18,7 @@ mod encode_tests;
 #[cfg(test)]
 mod tests;
 
+pub use column::JSON;
 pub use decode::JsonDecoder;
 pub use encode::{BoundRows, JsonEncoder};
 

@@ -23,6 +23,9 @@ impl Column {
         }
         let at = cursor.at;
         match cursor.peek() {
+            Some(first) if first != b'n' && matches!(self, Self::Json(_)) => {
+                self.append_json(cursor, depth)
+            }
             Some(b'"') => {
                 let text = cursor.string()?;
                 self.append_text(text)
@@ -53,6 +56,19 @@ impl Column {
             Some(_) => Err(syntax(at, "expected a value")),
             None => Err(syntax(at, "unexpected end")),
         }
+    }
+
+    /// The value's own text, once it is known to be a value.
+    fn append_json(&mut self, cursor: &mut Cursor<'_>, depth: usize) -> Result<(), Fault> {
+        let at = cursor.at;
+        cursor.skip_value(depth)?;
+        if let Self::Json(varied) = self {
+            varied.bytes.extend_from_slice(&cursor.text[at..cursor.at]);
+            if !varied.close() {
+                return Err(mismatch(at, "too much text for one batch".into()));
+            }
+        }
+        Ok(())
     }
 
     #[inline]
@@ -176,7 +192,7 @@ impl Column {
                 }
                 .into();
             }
-            Self::Text(_) => DataType::Utf8,
+            Self::Text(_) | Self::Json(_) => DataType::Utf8,
             Self::Bytes(_) => DataType::Binary,
             Self::Struct(_) => return "an object".into(),
             // It has a column of its own for that.

@@ -1,12 +1,14 @@
 //! `CREATE SOURCE` and `CREATE TABLE`: columns, primary key, watermark.
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::logical_expr::Expr;
+use datafusion::sql::sqlparser::ast::DataType as SqlType;
 
 use super::options::{OptionReader, SOURCE, TABLE};
 use crate::ast::{Column, Columns, Create, Name, Statement, Watermark};
 use crate::error::Result;
-use crate::exprs::Scope;
-use crate::model::{ColumnDef, SourceDef, StartAt, TableDef, WatermarkDef};
+use crate::exprs::{Scope, is_now};
+use crate::model::{ColumnDef, ColumnFrom, SourceDef, StartAt, TableDef, WatermarkDef};
 use crate::nearest;
 use crate::session::Session;
 use crate::types::{self, timestamptz};
@@ -37,6 +39,7 @@ pub(super) fn source(
     };
     let defined = input.columns(columns)?;
     let watermark = input.watermark(columns.watermark.as_ref(), &defined)?;
+    input.formats(&defined)?;
     reader.word("connector", &["topic"])?;
     let start = if reader.word("start", &["earliest", "latest"])? == "latest" {
         StartAt::Latest
@@ -48,7 +51,7 @@ pub(super) fn source(
         columns: defined,
         watermark,
         topic: reader.topic(&create.name.text)?,
-        format: reader.word("format", &["json"])?.to_owned(),
+        format: reader.value_format()?.to_owned(),
         start,
         options: reader.all(),
     })
@@ -77,6 +80,7 @@ pub(super) fn table(
         reader,
     };
     let defined = input.columns(columns)?;
+    input.plain_table(columns)?;
     let watermark = input.watermark(columns.watermark.as_ref(), &defined)?;
     let primary_key = input.primary_key(key, &defined)?;
     reader.word("connector", &["topic"])?;
@@ -105,6 +109,13 @@ impl Input<'_> {
                 .source
                 .error_at_start(format!("at most {COLUMNS_MAX} columns are taken")));
         }
+        if columns.columns.is_empty() {
+            let error = self
+                .statement
+                .source
+                .error_at_end("the columns are missing");
+            return Err(error.hint("a node finds them out from the topic's newest records when it runs the statement; here, write them in brackets after the name"));
+        }
         let mut defined: Vec<ColumnDef> = Vec::with_capacity(columns.columns.len());
         for column in &columns.columns {
             defined.push(ColumnDef {
@@ -112,15 +123,73 @@ impl Input<'_> {
                 data_type: self.data_type(column)?,
                 computed: None,
                 not_null: column.not_null,
+                json: matches!(column.data_type, SqlType::JSON | SqlType::JSONB),
+                from: column.from.clone(),
+                default: None,
             });
         }
+        self.metadata_types(columns, &defined)?;
         if columns.columns.iter().all(|c| c.computed.is_some()) {
             return Err(self.statement.source.error_at_start(
                 "all columns are computed: there is none to read from the records",
             ));
         }
+        self.defaults(columns, &mut defined)?;
         self.computed(columns, &mut defined)?;
         Ok(defined)
+    }
+
+    /// A default is a constant: it reads no column.
+    fn defaults(&self, columns: &Columns, defined: &mut [ColumnDef]) -> Result<()> {
+        for (index, column) in columns.columns.iter().enumerate() {
+            let Some(expr) = &column.default else {
+                continue;
+            };
+            let scope = Scope {
+                session: self.session,
+                source: &self.statement.source,
+                columns: &[],
+                clock: false,
+            };
+            let what = format!("column \"{}\"", column.name.text);
+            let data_type = defined[index].data_type.clone();
+            defined[index].default = Some(scope.resolve(expr, &data_type, &what)?);
+        }
+        Ok(())
+    }
+
+    fn metadata_types(&self, columns: &Columns, defined: &[ColumnDef]) -> Result<()> {
+        for (column, def) in columns.columns.iter().zip(defined) {
+            let ColumnFrom::Metadata(name) = &def.from else {
+                continue;
+            };
+            let text = matches!(def.data_type, DataType::Utf8);
+            let bytes = matches!(def.data_type, DataType::Binary);
+            let (fits, wanted) = match name.as_str() {
+                "partition" => (def.data_type.is_integer(), "INT"),
+                "offset" => (def.data_type == DataType::Int64, "BIGINT"),
+                "timestamp" => (
+                    matches!(def.data_type, DataType::Timestamp(..)),
+                    "TIMESTAMPTZ",
+                ),
+                "topic" | "timestamp_type" | "headers" => (text, "TEXT"),
+                _ => (text || bytes, "TEXT or BYTEA"),
+            };
+            if !fits {
+                let message = format!(
+                    "metadata '{name}' is {wanted}, not {}",
+                    types::to_sql(&def.data_type)
+                );
+                return Err(self
+                    .statement
+                    .source
+                    .error(column.type_at, message)
+                    .hint(format!(
+                        "declare the column as {wanted}, and CAST it in a computed one"
+                    )));
+            }
+        }
+        Ok(())
     }
 
     /// Computed columns read all columns of the records and the computed ones before them.
@@ -144,12 +213,63 @@ impl Input<'_> {
                 session: self.session,
                 source: &self.statement.source,
                 columns: &scope,
+                clock: true,
             };
             let what = format!("column \"{}\"", column.name.text);
             let resolved = scope.resolve(expr, &defined[index].data_type.clone(), &what)?;
             defined[index].computed = Some(resolved);
         }
         Ok(())
+    }
+
+    /// A table's key is its record's key and its columns are fields of JSON.
+    fn plain_table(&self, columns: &Columns) -> Result<()> {
+        let other = columns.columns.iter().find(|c| c.from != ColumnFrom::Value);
+        other.map_or(Ok(()), |column| {
+            let error = self.statement.source.error(
+                column.name.at,
+                format!("column \"{}\" of a table must be a field of the value", column.name.text),
+            );
+            Err(error.hint("PRIMARY KEY columns come from the record's key by themselves; declare a SOURCE to read metadata"))
+        })
+    }
+
+    /// Formats fit the columns that they have to fill.
+    fn formats(&self, columns: &[ColumnDef]) -> Result<()> {
+        let values = columns
+            .iter()
+            .filter(|c| c.computed.is_none() && c.from == ColumnFrom::Value)
+            .count();
+        let keys = columns.iter().filter(|c| c.from == ColumnFrom::Key).count();
+        let one = |option: &str, format: &str, count: usize, what: &str| {
+            if matches!(format, "text" | "raw") && count != 1 {
+                let message = format!(
+                    "{option} '{format}' fills one column, but {count} are read from the {what}"
+                );
+                return Err(self
+                    .reader
+                    .error(option, message)
+                    .hint("use csv or json for several columns"));
+            }
+            Ok(())
+        };
+        let format = self.reader.value_format()?;
+        let option = if self.reader.get("value_format").is_some() {
+            "value_format"
+        } else {
+            "format"
+        };
+        if values > 0 {
+            one(option, format, values, "value")?;
+        }
+        match (keys, self.reader.get("key_format")) {
+            (0, Some(_)) => Err(self
+                .reader
+                .error("key_format", "there is no column that is read from the key")
+                .hint("write KEY after a column's type, for example: id BIGINT KEY")),
+            (0, None) => Ok(()),
+            (count, _) => one("key_format", self.reader.key_format(count)?, count, "key"),
+        }
     }
 
     fn data_type(&self, column: &Column) -> Result<DataType> {
@@ -173,7 +293,17 @@ impl Input<'_> {
             .duration_ms("idle_timeout")?
             .unwrap_or(IDLE_MS_DEFAULT);
         let Some(watermark) = watermark else {
-            return Ok(None);
+            // A time of arrival needs no word on how late rows may be.
+            let arrival = |c: &ColumnDef| {
+                c.data_type == timestamptz() && c.computed.as_ref().is_some_and(is_now)
+            };
+            return Ok(columns.iter().position(arrival).map(|column| WatermarkDef {
+                column,
+                expr: Expr::Column(datafusion::common::Column::new_unqualified(
+                    &columns[column].name,
+                )),
+                idle_ms,
+            }));
         };
         let column = self.column(&watermark.column, columns)?;
         if !matches!(columns[column].data_type, DataType::Timestamp(..)) {
@@ -193,6 +323,7 @@ impl Input<'_> {
             session: self.session,
             source: &self.statement.source,
             columns,
+            clock: false,
         };
         let expr = scope.resolve(&watermark.expr, &timestamptz(), "the watermark")?;
         Ok(Some(WatermarkDef {

@@ -9,7 +9,20 @@ use crate::source::{Position, Source};
 /// An option that a statement takes.
 pub(super) type Known = &'static str;
 
-pub(super) const SOURCE: [Known; 5] = ["connector", "topic", "format", "start", "idle_timeout"];
+pub(super) const SOURCE: [Known; 11] = [
+    "connector",
+    "topic",
+    "format",
+    "value_format",
+    "key_format",
+    "start",
+    "idle_timeout",
+    "csv.delimiter",
+    "csv.quote",
+    "csv.null",
+    "csv.header",
+];
+const FORMATS: [&str; 4] = ["json", "csv", "text", "raw"];
 pub(super) const TABLE: [Known; 4] = ["connector", "topic", "format", "idle_timeout"];
 pub(super) const VIEW: [Known; 1] = ["retention"];
 pub(super) const ALERT: [Known; 4] = ["notify", "severity", "key", "retention"];
@@ -89,6 +102,43 @@ impl<'a> OptionReader<'a> {
             self.error(name, format!("{name} cannot be \"{value}\""))
                 .hint(hint)
         })
+    }
+
+    /// Of the records' values.
+    pub fn value_format(&self) -> Result<&'static str> {
+        if let (Some(_), Some(_)) = (self.get("format"), self.get("value_format")) {
+            return Err(self
+                .error("value_format", "format and value_format say the same")
+                .hint("write one of them"));
+        }
+        let option = if self.get("value_format").is_some() {
+            "value_format"
+        } else {
+            "format"
+        };
+        let format = self.word(option, &FORMATS)?;
+        if format != "csv"
+            && let Some(item) = self.items.iter().find(|i| i.name.text.starts_with("csv."))
+            && self.get("key_format") != Some("csv")
+        {
+            return Err(self
+                .source
+                .error(
+                    item.name.at,
+                    format!("{} says nothing about {format}", item.name.text),
+                )
+                .hint("write format = 'csv'"));
+        }
+        Ok(format)
+    }
+
+    /// Of the records' keys, which fill so many columns: text for one, JSON for more.
+    pub fn key_format(&self, columns: usize) -> Result<&'static str> {
+        match self.get("key_format") {
+            Some(_) => self.word("key_format", &FORMATS),
+            None if columns == 1 => Ok("text"),
+            None => Ok("json"),
+        }
     }
 
     /// A duration in milliseconds.

@@ -14,11 +14,13 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr_common::datum::apply;
+
+use super::pg;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
@@ -172,9 +174,40 @@ fn rewrite_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let kind = Kind::of(op).unwrap_or(Kind::Add);
             Ok(Transformed::yes(call(kind, vec![*left, *right])))
         }
+        // PostgreSQL rounds; a cast by itself would cut off.
+        Expr::Cast(Cast { expr, field }) if field.data_type().is_integer() && !is_rint(&expr) => {
+            let rounded = match expr.get_type(schema)? {
+                t if t.is_floating() => match pg::function("rint") {
+                    Some(rint) => rint.call(vec![*expr]),
+                    None => *expr,
+                },
+                DataType::Decimal128(_, scale) if scale > 0 => {
+                    cast(*expr, DataType::Decimal128(38, 0))
+                }
+                _ => return Ok(Transformed::no(Expr::Cast(Cast { expr, field }))),
+            };
+            Ok(Transformed::yes(Expr::Cast(Cast::new_from_field(
+                Box::new(rounded),
+                field,
+            ))))
+        }
+        // PostgreSQL rounds a DOUBLE's halves to the even neighbour.
+        Expr::ScalarFunction(round) if is_round(&round, schema) => match pg::function("rint") {
+            Some(rint) => Ok(Transformed::yes(rint.call(round.args))),
+            None => Ok(Transformed::no(Expr::ScalarFunction(round))),
+        },
         Expr::Negative(arg) if integer(&arg) => Ok(Transformed::yes(call(Kind::Neg, vec![*arg]))),
         other => Ok(Transformed::no(other)),
     })
+}
+
+fn is_round(call: &ScalarFunction, schema: &DFSchema) -> bool {
+    let floating = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_floating());
+    call.name() == "round" && matches!(call.args.as_slice(), [arg] if floating(arg))
+}
+
+fn is_rint(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.name() == "rint")
 }
 
 fn call(kind: Kind, args: Vec<Expr>) -> Expr {

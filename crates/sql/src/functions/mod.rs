@@ -6,6 +6,8 @@ pub(crate) mod checked;
 pub mod clock;
 pub(crate) mod interval;
 pub(crate) mod one_row;
+pub(crate) mod operators;
+pub mod pg;
 pub(crate) mod session;
 pub(crate) mod sum;
 pub(crate) mod window;

@@ -5,10 +5,15 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::cursor::Cursor;
 use crate::ast::{Column, Columns, Name, Watermark};
 use crate::error::Result;
+use crate::model::ColumnFrom;
 
 /// `( column, ..., [PRIMARY KEY (...)], [WATERMARK FOR column AS expr] )`
 pub(super) fn columns(cursor: &mut Cursor<'_>) -> Result<Columns> {
     let mut answer = Columns::default();
+    if cursor.at_word("with") || cursor.at().is_none() {
+        // To be found out from the topic's records.
+        return Ok(answer);
+    }
     if !cursor.at_paren() {
         return Err(cursor.expected("\"(\" and the columns"));
     }
@@ -102,13 +107,49 @@ fn column(cursor: &mut Cursor<'_>, answer: &mut Columns) -> Result<()> {
         type_at,
         computed: None,
         not_null: false,
+        default: None,
+        from: ColumnFrom::Value,
     };
     while constraint(cursor, &mut column, answer)? {}
     answer.columns.push(column);
     Ok(())
 }
 
-/// One of `PRIMARY KEY`, `NOT NULL`, `NULL`, `[GENERATED ALWAYS] AS expr [STORED]`; false if none comes.
+/// What `METADATA` may be followed by, and what it is without: the column's name.
+const METADATA: [&str; 8] = [
+    "topic",
+    "partition",
+    "offset",
+    "timestamp",
+    "timestamp_type",
+    "key",
+    "value",
+    "headers",
+];
+
+/// `METADATA [FROM 'offset'] [VIRTUAL]`
+fn metadata(cursor: &mut Cursor<'_>, column: &Name) -> Result<String> {
+    let mut at = column.at;
+    let _ = cursor.word("metadata");
+    let name = if cursor.word("from") {
+        at = cursor.at().unwrap_or(at);
+        cursor.text("the name of a record's metadata in single quotes, such as 'offset'")?
+    } else {
+        column.text.clone()
+    };
+    let _ = cursor.word("virtual");
+    let known = METADATA.contains(&name.as_str())
+        || name.strip_prefix("headers.").is_some_and(|h| !h.is_empty());
+    if !known {
+        let hint = crate::nearest::hint(&name, METADATA)
+            .unwrap_or_else(|| format!("there are: {}, headers.<name>", METADATA.join(", ")));
+        let message = format!("records have no metadata '{name}'");
+        return Err(cursor.source.error(at, message).hint(hint));
+    }
+    Ok(name)
+}
+
+/// One of `DEFAULT expr`, `KEY`, `METADATA FROM '...'`, `PRIMARY KEY`, `NOT NULL`, `NULL`, `[GENERATED ALWAYS] AS expr [STORED]`; false if none comes.
 fn constraint(cursor: &mut Cursor<'_>, column: &mut Column, answer: &mut Columns) -> Result<bool> {
     if cursor.words(&["primary", "key"]) {
         set_key(cursor, answer, vec![column.name.clone()])?;
@@ -119,11 +160,13 @@ fn constraint(cursor: &mut Cursor<'_>, column: &mut Column, answer: &mut Columns
     } else if cursor.words(&["generated", "always", "as"]) || cursor.word("as") {
         column.computed = Some(cursor.expr()?);
         let _ = cursor.word("stored") || cursor.word("virtual");
-    } else if cursor.at_word("default")
-        || cursor.at_word("unique")
-        || cursor.at_word("check")
-        || cursor.at_word("references")
-    {
+    } else if cursor.word("default") {
+        column.default = Some(cursor.expr()?);
+    } else if cursor.word("key") {
+        column.from = ColumnFrom::Key;
+    } else if cursor.at_word("metadata") {
+        column.from = ColumnFrom::Metadata(metadata(cursor, &column.name)?);
+    } else if cursor.at_word("unique") || cursor.at_word("check") || cursor.at_word("references") {
         let word = cursor.shown_word().unwrap_or("").to_uppercase();
         return Err(cursor
             .error(format!("{word} is not known for columns of a topic"))

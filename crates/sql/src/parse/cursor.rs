@@ -142,6 +142,16 @@ impl<'a> Cursor<'a> {
         Ok(Name { text, at })
     }
 
+    /// Text in single quotes.
+    pub fn text(&mut self, what: &str) -> Result<String> {
+        let Some(Token::SingleQuotedString(text)) = self.peek() else {
+            return Err(self.expected(what));
+        };
+        let text = text.clone();
+        self.next += 1;
+        Ok(text)
+    }
+
     /// Whether exactly one token is left.
     pub fn is_last(&self) -> bool {
         self.next + 1 == self.tokens.len()

@@ -1,12 +1,12 @@
 //! Tokens with places, and the cut of a file into statements.
 
-use datafusion::sql::sqlparser::dialect::GenericDialect;
+use super::dialect::Ours;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use crate::error::Result;
 use crate::source::{Position, Source};
 
-pub(super) static DIALECT: GenericDialect = GenericDialect {};
+pub(super) static DIALECT: Ours = Ours;
 
 /// Most tokens in a statement.
 const TOKENS_MAX: usize = 20_000;

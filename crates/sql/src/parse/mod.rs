@@ -4,7 +4,10 @@ mod alter;
 mod columns;
 mod create;
 mod cursor;
+mod dialect;
 mod lex;
+#[cfg(test)]
+mod refused_tests;
 mod show;
 #[cfg(test)]
 mod tests;

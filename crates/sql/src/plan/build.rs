@@ -6,11 +6,12 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::Column;
 use datafusion::common::DFSchema;
 use datafusion::common::NullHandling;
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection, TableScan, Union, Unnest};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, TableScan, Union, Unnest};
 
 use super::expr::physical;
-use super::{Refused, aggregate, constant, join, lineage, over, top};
-use crate::graph::{Changelog, Graph, Node, NodeId, Op, PhysExpr, SetOperation};
+use super::{Refused, aggregate, constant, join, lineage, over, temporal, top};
+use crate::graph::{Changelog, Graph, Node, NodeId, Op, PhysExpr, SetOperation, Temporal};
 use crate::model::Relation;
 use crate::provider::RelationSource;
 use crate::session::Session;
@@ -59,9 +60,7 @@ impl Builder<'_> {
                 if join::is_true(&filter.predicate) {
                     return Ok(input);
                 }
-                let predicate = self.expr(&filter.predicate, filter.input.schema(), input)?;
-                let schema = Arc::clone(&self.graph.nodes[input].schema);
-                Ok(self.add_with(Op::Filter { predicate }, vec![input], schema, None))
+                self.filter(filter, input)
             }
             LogicalPlan::Aggregate(node) => aggregate::aggregate(self, node),
             LogicalPlan::Join(node) => join::join(self, node),
@@ -175,6 +174,30 @@ impl Builder<'_> {
             return Ok(input);
         }
         Ok(self.add_with(Op::Project { exprs }, vec![input], output, None))
+    }
+
+    /// What compares with `now()` is a temporal filter, after the plain one.
+    fn filter(&mut self, filter: &Filter, mut input: NodeId) -> Result<NodeId, Refused> {
+        let schema = filter.input.schema();
+        let (mut plain, mut from, mut until) = (Vec::new(), Vec::new(), Vec::new());
+        for part in split_conjunction(&filter.predicate) {
+            match temporal::as_bound(part) {
+                Some((temporal::FROM, time)) => from.push(self.expr(time, schema, input)?),
+                Some((_, time)) => until.push(self.expr(time, schema, input)?),
+                None => plain.push(part.clone()),
+            }
+        }
+        if let Some(predicate) = conjunction(plain) {
+            let predicate = self.expr(&predicate, schema, input)?;
+            let schema = Arc::clone(&self.graph.nodes[input].schema);
+            input = self.add_with(Op::Filter { predicate }, vec![input], schema, None);
+        }
+        if from.is_empty() && until.is_empty() {
+            return Ok(input);
+        }
+        let schema = Arc::clone(&self.graph.nodes[input].schema);
+        let op = Op::Temporal(Temporal { from, until });
+        Ok(self.add_with(op, vec![input], schema, None))
     }
 
     fn scan(&mut self, scan: &TableScan) -> Result<NodeId, Refused> {
@@ -306,6 +329,7 @@ pub(super) fn kind(op: &Op) -> &'static str {
         Op::Filter { .. } => "filter",
         Op::Project { .. } => "project",
         Op::Unnest => "unnest",
+        Op::Temporal(_) => "temporal",
         Op::Aggregate(_) => "aggregate",
         Op::Join(_) => "join",
         Op::SetOperation(_) => "setop",

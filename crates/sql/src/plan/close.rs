@@ -45,7 +45,7 @@ fn last_aggregate(built: &Built) -> Option<NodeId> {
         let node = &built.graph.nodes[id];
         match (&node.op, node.inputs.first()) {
             (Op::Aggregate(_), _) => return Some(id),
-            (Op::Project { .. } | Op::Filter { .. }, Some(input)) => id = *input,
+            (Op::Project { .. } | Op::Filter { .. } | Op::Temporal(_), Some(input)) => id = *input,
             _ => return None,
         }
     }
@@ -83,7 +83,7 @@ fn last_window(built: &Built) -> Result<(NodeId, usize), Refused> {
         }
         let node = &built.graph.nodes[id];
         match (&node.op, node.inputs.first()) {
-            (Op::Project { .. } | Op::Filter { .. }, Some(input)) => id = *input,
+            (Op::Project { .. } | Op::Filter { .. } | Op::Temporal(_), Some(input)) => id = *input,
             (
                 Op::Over(_)
                 | Op::TopN(_)

@@ -6,7 +6,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{Expr, Volatility};
 use datafusion::physical_expr::create_physical_expr;
 
-use super::Refused;
+use super::{Refused, temporal};
 use crate::graph::{Changelog, PhysExpr};
 use crate::session::Session;
 
@@ -49,6 +49,12 @@ fn refusal(expr: &Expr, changelog: Changelog) -> Option<Refused> {
             let message = format!("{}() over rows that may be taken back would keep rows that should be gone", call.name());
             Refused::new(message, "use it over a source, before the join or aggregate, or in an ad-hoc SELECT over the view")
         }),
+        Expr::ScalarFunction(call) if [temporal::UNTIL, temporal::FROM].contains(&call.name()) => {
+            Some(Refused::new(
+                "a comparison with now() must be a condition of its own, joined to others by AND; in an outer join's ON it may only be about the side that need not match",
+                "put it into WHERE, or into a view of its own over that side",
+            ))
+        }
         Expr::ScalarFunction(call) if call.name() == "current_time" => {
             Some(Refused::new("current_time is not known in a view", "write now()"))
         }

@@ -73,7 +73,7 @@ pub(super) fn lineage(
                 .collect()
         }
         Op::Constant { .. } => vec![Lineage::Other; width],
-        Op::Filter { .. } | Op::Unnest | Op::Gate(_) => of(0),
+        Op::Filter { .. } | Op::Unnest | Op::Gate(_) | Op::Temporal(_) => of(0),
         Op::Close { column } => {
             let mut columns = of(0);
             // A closed window's end is the event time of its row.
@@ -232,6 +232,7 @@ fn changelog(node: &Node, inputs: &[&Props], leaf: Option<&Relation>) -> Changel
     let appends = match &node.op {
         Op::Relation { .. } => leaf.is_some_and(|r| r.append_only),
         Op::Aggregate(aggregate) => aggregate.close.is_some(),
+        Op::Temporal(temporal) if !temporal.until.is_empty() => false,
         Op::Over(_) | Op::TopN(_) => false,
         // A semi join whose sides both only grow never takes a row back; whatever speaks of a missing match may.
         Op::SetOperation(operation) if operation.except => false,
@@ -255,7 +256,7 @@ fn key(
     match &node.op {
         Op::Relation { .. } => leaf.and_then(|r| r.key.clone()),
         Op::Constant { rows } => (rows.num_rows() <= 1).then(Vec::new),
-        Op::Filter { .. } => inputs.first()?.key.clone(),
+        Op::Filter { .. } | Op::Temporal(_) => inputs.first()?.key.clone(),
         Op::Project { exprs } => {
             let key = inputs.first()?.key.as_ref()?;
             key.iter()

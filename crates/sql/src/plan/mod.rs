@@ -11,6 +11,7 @@ mod join;
 mod lineage;
 mod over;
 mod refuse;
+pub(crate) mod temporal;
 #[cfg(test)]
 pub(crate) mod tests;
 mod top;

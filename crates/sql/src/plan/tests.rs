@@ -259,9 +259,24 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "AS",
     ),
     (
-        "SELECT n FROM per_card WHERE now() > TIMESTAMPTZ '2020-01-01'",
+        "SELECT n, now() AS x FROM per_card",
         "1:1 now() over rows that may be taken back",
         "before",
+    ),
+    (
+        "SELECT card FROM payments WHERE ts > now() - INTERVAL '1 month'",
+        "1:38 now() in a condition must be compared with a time of the row",
+        "write days",
+    ),
+    (
+        "SELECT card FROM payments WHERE ts > now() - INTERVAL '1 hour' OR amount > 5",
+        "1:38 now() in a condition must be compared with a time of the row",
+        "UNION",
+    ),
+    (
+        "SELECT card FROM payments WHERE extract(hour FROM now()) = 3",
+        "1:51 now() in a condition must be compared with a time of the row",
+        "joined by AND",
     ),
     (
         "SELECT string_agg(DISTINCT card, ',' ORDER BY id) AS m FROM payments",

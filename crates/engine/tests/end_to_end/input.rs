@@ -1,0 +1,179 @@
+//! What records may look like: formats, keys, metadata, defaults, and columns that are found out.
+
+use headwater_connect::{Step, StepLog};
+use headwater_record::{BatchBuilder, Codec};
+
+use crate::harness::{Node, produce};
+
+fn record(
+    topic: &str,
+    key: Option<&str>,
+    value: &str,
+) -> (String, i32, Option<String>, Option<String>) {
+    (
+        topic.to_owned(),
+        0,
+        key.map(str::to_owned),
+        Some(value.to_owned()),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn csv_with_a_key_metadata_and_defaults() {
+    let node = Node::new().await;
+    node.sql(
+        "CREATE SOURCE readings (sensor TEXT KEY, celsius DOUBLE NOT NULL, unit TEXT DEFAULT 'C', nr BIGINT METADATA FROM 'offset',
+           sent TIMESTAMPTZ METADATA FROM 'timestamp', part INT METADATA FROM 'partition', topic TEXT METADATA,
+           trace TEXT METADATA FROM 'headers.trace', raw BYTEA METADATA FROM 'key', twice DOUBLE AS celsius * 2,
+           WATERMARK FOR sent AS sent - INTERVAL '1 second')
+         WITH (topic = 'readings', format = 'csv', csv.delimiter = ';', csv.header = 'true')",
+    )
+    .await;
+    node.sql("CREATE MATERIALIZED VIEW v AS SELECT sensor, celsius, unit, nr, sent, part, topic, trace, twice FROM readings")
+        .await;
+    let lines = [
+        record("readings", Some("h"), "celsius;unit"),
+        record("readings", Some("a"), "20.5;F"),
+        record("readings", Some("b"), "21;"),
+        record("readings", Some("c"), "warm;C"),
+        record("readings", Some("d"), ";C"),
+        record("readings", None, "1;C"),
+        record("readings", Some("e"), "1;C;3"),
+    ];
+    produce(&node.log, &lines).await;
+    let info = node.log.ensure_topic("readings", 2).await.unwrap();
+    let mut batch = BatchBuilder::new(Codec::None);
+    batch.push_with_headers(
+        2_000,
+        Some(b"x"),
+        Some(b"\"2\";K"),
+        &[(&b"trace"[..], Some(&b"t1"[..]))],
+    );
+    let step = Step {
+        appends: vec![(info.partition(1), batch.build())],
+        trims: Vec::new(),
+    };
+    let (_, durable) = node.log.commit(step).unwrap();
+    durable.await.unwrap();
+    let expected = [
+        r#"["a",20.5,"F",1,"1970-01-01T00:00:01Z",0,"readings",null,41.0]"#,
+        r#"["b",21.0,"C",2,"1970-01-01T00:00:01Z",0,"readings",null,42.0]"#,
+        r#"["x",2.0,"K",0,"1970-01-01T00:00:02Z",1,"readings","t1",4.0]"#,
+    ];
+    assert_eq!(node.rows("SELECT * FROM v").await, expected);
+    let columns = "sensor, celsius, unit, nr, sent, part, topic, trace, twice";
+    assert_eq!(
+        node.rows(&format!("SELECT {columns} FROM readings")).await,
+        expected
+    );
+    let dead = node.rows("SELECT error FROM headwater_dead_letters").await;
+    let dead: Vec<&str> = dead.iter().map(String::as_str).collect();
+    assert_eq!(dead.len(), 4, "{dead:?}");
+    assert!(dead.iter().any(|e| e.contains("no key")), "{dead:?}");
+    assert!(
+        dead.iter()
+            .any(|e| e.contains("expected 2 fields, found 3")),
+        "{dead:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn json_columns_and_raw_values() {
+    let node = Node::new().await;
+    node.sql("CREATE SOURCE events (id BIGINT, body JSON, who TEXT AS body ->> 'who') WITH (topic = 'events')").await;
+    node.sql("CREATE SOURCE lines (line TEXT) WITH (topic = 'events', format = 'raw')")
+        .await;
+    produce(
+        &node.log,
+        &[
+            record(
+                "events",
+                None,
+                r#"{"id": 1, "body": {"who": "a", "n": [1, 2]}}"#,
+            ),
+            record("events", None, r#"{"id": 2, "body": "text"}"#),
+            record("events", None, r#"{"id": 3, "body": null}"#),
+        ],
+    )
+    .await;
+    let rows = node
+        .rows("SELECT id, body, who, body #>> '{n,1}' AS n FROM events WHERE id < 3")
+        .await;
+    assert_eq!(
+        rows,
+        [
+            r#"[1,"{\"who\": \"a\", \"n\": [1, 2]}","a","2"]"#,
+            r#"[2,"\"text\"",null,null]"#
+        ]
+    );
+    let lines = node.rows("SELECT length(line) AS n FROM lines").await;
+    assert_eq!(lines.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_finds_out_its_columns() {
+    let node = Node::new().await;
+    let refused = node
+        .engine
+        .execute("CREATE SOURCE clicks WITH (topic = 'clicks')", None)
+        .await;
+    let refused = refused.unwrap_err().rendered;
+    assert!(
+        refused.contains("1:15") && refused.contains("topic \"clicks\""),
+        "{refused}"
+    );
+    produce(
+        &node.log,
+        &[
+            record(
+                "clicks",
+                Some(r#"{"id": 1}"#),
+                r#"{"id": 1, "Page": "/", "at": "2024-05-06T10:00:00Z", "pos": {"x": 1}}"#,
+            ),
+            record(
+                "clicks",
+                Some(r#"{"id": 2}"#),
+                r#"{"id": 2, "ms": 1.5, "at": "2024-05-06T10:00:01Z", "pos": {"x": 1, "y": 2}}"#,
+            ),
+        ],
+    )
+    .await;
+    node.sql("CREATE SOURCE clicks WITH (topic = 'clicks')")
+        .await;
+    let shown = node.sql("SHOW CREATE clicks").await[0][1]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for column in [
+        "id BIGINT",
+        "\"Page\" TEXT",
+        "at TIMESTAMPTZ",
+        "pos STRUCT<x BIGINT, y BIGINT>",
+        "ms DOUBLE",
+    ] {
+        assert!(shown.contains(column), "{column} in {shown}");
+    }
+    assert_eq!(
+        node.rows("SELECT id, clicks.pos.y FROM clicks").await,
+        ["[1,null]", "[2,2]"]
+    );
+    // The same file again changes nothing, whatever has come since.
+    produce(
+        &node.log,
+        &[record("clicks", None, r#"{"id": "now a text"}"#)],
+    )
+    .await;
+    node.sql("CREATE SOURCE IF NOT EXISTS clicks WITH (topic = 'clicks')")
+        .await;
+    assert_eq!(
+        node.sql("SHOW CREATE clicks").await[0][1].as_str().unwrap(),
+        shown
+    );
+    node.sql("CREATE TABLE latest WITH (topic = 'clicks')")
+        .await;
+    let shown = node.sql("SHOW CREATE latest").await[0][1]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(shown.contains("PRIMARY KEY (id)"), "{shown}");
+}
