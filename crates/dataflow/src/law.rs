@@ -482,6 +482,44 @@ fn ad_hoc(text: &str, tables: &[(&str, RecordBatch)]) -> View {
     }))
 }
 
+/// Not a microsecond early or late, also while its part of the state is away.
+#[test]
+fn a_row_is_let_go_exactly_at_the_end_of_its_ttl() {
+    let planner_catalog = Two { append_only: true };
+    let planner = Planner::new(&planner_catalog);
+    let grouped = query("SELECT k, count(*) AS n FROM l GROUP BY k");
+    let graph = planner
+        .planned(&grouped, Emit::Changes, Some(1_000))
+        .unwrap()
+        .graph;
+    let row: Row = (Some(7), None, None, None, Some(5_000_000));
+    for divided in [false, true] {
+        let mut torn = Torn::new(&graph);
+        let mut running = Dataflow::new(&graph).unwrap();
+        let mut view = View::default();
+        let steps: [(&[(Row, bool)], i64, usize); 4] = [
+            (&[(row.clone(), true)], 5_000_000, 1),
+            (&[], 5_999_999, 1),
+            (&[], 6_000_000, 0),
+            (&[(row.clone(), true)], 6_000_001, 0),
+        ];
+        for (rows, now_us, expected) in steps {
+            let running = if divided {
+                &mut torn.running
+            } else {
+                &mut running
+            };
+            running.allow(0).unwrap();
+            let mut ctx = StepContext {
+                now_us,
+                ..context()
+            };
+            view.apply(&running.step([("l", vec![delta(rows)])], &mut ctx).unwrap());
+            assert_eq!(view.0.len(), expected, "at {now_us}, divided: {divided}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 

@@ -150,13 +150,36 @@ impl ViewCell {
 
     /// Puts its rows into the store, see [`ViewStore::spill`].
     pub fn spill(&self, store: &Arc<dyn SpillStore>) -> Result<(), ViewError> {
-        self.content.lock().store.spill(store)
+        self.work_on(ViewStore::can_spill, |copy| copy.spill(store))
+    }
+
+    /// Merges rows that are in the store, see [`ViewStore::tidy_spilled`].
+    pub fn tidy_spilled(&self) -> Result<(), ViewError> {
+        self.work_on(ViewStore::is_spilled, ViewStore::tidy_spilled)
+    }
+
+    /// Lengthy work of the only writer, on a copy, so that readers do not wait for it.
+    fn work_on(
+        &self,
+        wanted: impl FnOnce(&ViewStore) -> bool,
+        work: impl FnOnce(&mut ViewStore) -> Result<(), ViewError>,
+    ) -> Result<(), ViewError> {
+        let copy = {
+            let content = self.content.lock();
+            wanted(&content.store).then(|| content.store.fork())
+        };
+        if let Some(mut copy) = copy {
+            work(&mut copy)?;
+            let old = std::mem::replace(&mut self.content.lock().store, copy);
+            drop(old);
+        }
+        Ok(())
     }
 
     /// Its rows for a snapshot, and the parts of the store that it refers to.
     pub fn save_parts(&self) -> Result<(Arc<ViewSnapshot>, Vec<PartId>), ViewError> {
-        let mut content = self.content.lock();
-        content.store.save_parts()?;
+        self.work_on(ViewStore::is_spilled, ViewStore::save_parts)?;
+        let content = self.content.lock();
         Ok((content.store.snapshot(), content.store.parts()))
     }
 

@@ -20,7 +20,7 @@ pub struct StepBounds {
 /// A state that is partly on disk is read through once a step if keys are random: steps that take more in make that rarer.
 pub const SPILLED_STEP: StepBounds = StepBounds {
     rows_max: 1024 * 1024,
-    bytes_max: 64 * 1024 * 1024,
+    bytes_max: 32 * 1024 * 1024,
     in_flight_max: 1,
     parallel_rows_min: 1_024,
 };

@@ -232,7 +232,30 @@ impl Engine {
             Action::Replaced => "replaced",
             _ => "unchanged:",
         };
-        Ok(message(format!("{done} {} {name}", change.kind)))
+        let mut text = format!("{done} {} {name}", change.kind);
+        for warning in self.warnings_of(&name)? {
+            text.push('\n');
+            text.push_str(&warning);
+        }
+        Ok(message(text))
+    }
+
+    /// What a person should know of a view's state.
+    fn warnings_of(&self, name: &str) -> Result<Vec<String>, SqlError> {
+        let objects = self.inner.objects.read();
+        let Some(object) = objects.get(name) else {
+            return Ok(Vec::new());
+        };
+        let view = match &object.definition {
+            Definition::View(view) if view.materialized => view,
+            Definition::Alert(alert) => &alert.view,
+            _ => return Ok(Vec::new()),
+        };
+        let Some(query) = &object.query else {
+            return Ok(Vec::new());
+        };
+        let planned = Planner::new(&*objects).planned(query, view.emit, view.ttl_ms)?;
+        Ok(objects.warnings(&planned.graph).collect())
     }
 
     fn show(&self, what: ShowKind) -> StatementResult {
@@ -347,9 +370,9 @@ impl Engine {
             }
             ExplainTarget::Relation(name) => {
                 let object = found(&objects, &name.text)?;
-                let emit = match &object.definition {
-                    Definition::View(view) => view.emit,
-                    Definition::Alert(alert) => alert.view.emit,
+                let view = match &object.definition {
+                    Definition::View(view) => view,
+                    Definition::Alert(alert) => &alert.view,
                     _ => {
                         let error = SqlError::new(format!("\"{}\" is no view", name.text));
                         return Err(error.hint(format!("DESCRIBE {} shows its columns", name.text)));
@@ -359,12 +382,17 @@ impl Engine {
                     .query
                     .as_ref()
                     .ok_or_else(|| SqlError::new("a view without a query"))?;
-                planner.plan_query(query, emit)?
+                planner.planned(query, view.emit, view.ttl_ms)?
             }
         };
         let rows = explain::graph(&planned.graph)
             .lines()
             .map(|line| vec![Value::from(line)])
+            .chain(
+                objects
+                    .warnings(&planned.graph)
+                    .map(|line| vec![Value::from(line)]),
+            )
             .collect();
         Ok(table(&["plan"], rows))
     }

@@ -70,6 +70,7 @@ pub fn define(statement: &Statement) -> Result<Option<Defined>> {
         } => {
             let known: &[Known] = if *materialized { &options::VIEW } else { &[] };
             let retention_ms = reader.check(known)?.duration_ms("retention")?;
+            let ttl_ms = reader.duration_ms("ttl")?;
             let query = query.source.text().to_owned();
             Definition::View(ViewDef {
                 name,
@@ -77,6 +78,7 @@ pub fn define(statement: &Statement) -> Result<Option<Defined>> {
                 materialized: *materialized,
                 emit: *emit,
                 retention_ms,
+                ttl_ms,
                 options: reader.all(),
             })
         }

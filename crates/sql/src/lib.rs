@@ -30,6 +30,7 @@ pub mod source;
 mod subquery;
 mod translate;
 pub mod types;
+pub mod unbounded;
 mod windows;
 
 pub use catalog::{topic_relation, topic_schema};

@@ -95,6 +95,8 @@ pub struct ViewDef {
     pub emit: Emit,
     /// Rows whose event time (or window end) is this much older than the watermark are let go.
     pub retention_ms: Option<i64>,
+    /// It is a view over the rows of its streams that are younger than this, by event time.
+    pub ttl_ms: Option<i64>,
     pub options: Options,
 }
 

@@ -341,11 +341,41 @@ impl ViewStore {
                 let mut sorted = Sorted::new(&self.schema, &key, store)?;
                 for chunk in std::mem::take(&mut self.chunks) {
                     sorted.apply(&chunk.live_batch()?, None)?;
+                    sorted.tidy()?;
                 }
                 (self.index, self.rows) = (None, 0);
                 self.away = Away::All(Box::new(sorted));
                 Ok(())
             }
+        }
+    }
+
+    /// A copy that shares its rows with this one, for the only writer to merge or spill while others read; then it takes this one's place.
+    /// Without an index: rows may be applied to it only once it has been spilled.
+    pub fn fork(&self) -> Self {
+        Self {
+            schema: Arc::clone(&self.schema),
+            layout: self.layout.clone(),
+            key: self.key.clone(),
+            chunks: self.chunks.clone(),
+            index: None,
+            next_id: self.next_id,
+            rows: self.rows,
+            scratch: Scratch::default(),
+            away: self.away.clone(),
+        }
+    }
+
+    /// Whether [`ViewStore::spill`] does something for it.
+    pub fn can_spill(&self) -> bool {
+        !matches!(self.layout, Layout::Upsert { .. })
+    }
+
+    /// Merges what the last changes left in the store in many pieces.
+    pub fn tidy_spilled(&mut self) -> Result<(), ViewError> {
+        match &mut self.away {
+            Away::All(sorted) => sorted.tidy(),
+            _ => Ok(()),
         }
     }
 

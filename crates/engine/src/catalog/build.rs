@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use headwater_connect::{StepLog, TopicInfo};
-use headwater_sql::model::{AlertDef, Definition, Emit, SinkDef};
+use headwater_sql::model::{AlertDef, Definition, SinkDef, ViewDef};
 use headwater_sql::{
     PlannedView, Planner, Session, SqlError, clock_watermark, explain, input_graph_at,
     physical_schema_of,
@@ -178,10 +178,8 @@ impl Builder<'_> {
         let object = Arc::clone(object);
         match &object.definition {
             Definition::Source(_) | Definition::Table(_) => self.add_input(&object),
-            Definition::View(view) => self.add_flow(&object, view.emit, view.retention_ms, false),
-            Definition::Alert(alert) => {
-                self.add_flow(&object, alert.view.emit, alert.view.retention_ms, true)
-            }
+            Definition::View(view) => self.add_flow(&object, view, false),
+            Definition::Alert(alert) => self.add_flow(&object, &alert.view, true),
             Definition::Sink(_) => Err(SqlError::new(format!("\"{name}\" is a sink"))),
         }
     }
@@ -228,8 +226,7 @@ impl Builder<'_> {
     fn add_flow(
         &mut self,
         object: &Object,
-        emit: Emit,
-        retention_ms: Option<i64>,
+        view: &ViewDef,
         is_alert: bool,
     ) -> Result<(), SqlError> {
         let planner = Planner::with_session(self.objects, self.session.clone());
@@ -241,7 +238,7 @@ impl Builder<'_> {
             graph,
             schema,
             props,
-        } = planner.plan_query(query, emit)?;
+        } = planner.planned(query, view.emit, view.ttl_ms)?;
         let reads: Vec<String> = graph.relations().into_iter().map(str::to_owned).collect();
         for read in &reads {
             self.need(read)?;
@@ -254,7 +251,7 @@ impl Builder<'_> {
             key: props.key,
             append_only: props.changelog == headwater_sql::graph::Changelog::AppendOnly,
             event_time: props.event_time,
-            retention_ms,
+            retention_ms: view.retention_ms,
             is_alert,
             shown: object.pipeline == self.pipeline,
             reads: Vec::new(),

@@ -142,7 +142,24 @@ impl Objects {
             .query
             .as_ref()
             .ok_or_else(|| SqlError::new("a view without a query"))?;
-        planner.plan_query(query, emit)
+        let ttl_ms = match &object.definition {
+            Definition::View(view) => view.ttl_ms,
+            Definition::Alert(alert) => alert.view.ttl_ms,
+            _ => None,
+        };
+        planner.planned(query, emit, ttl_ms)
+    }
+
+    /// Of operators that keep rows for ever, a line each.
+    pub fn warnings(&self, graph: &headwater_sql::graph::Graph) -> impl Iterator<Item = String> {
+        let is_stream = |name: &str| {
+            let kind = self.relation(name).map(|relation| relation.kind);
+            !matches!(kind, Some(headwater_sql::model::RelationKind::Table))
+        };
+        let found = headwater_sql::unbounded::unbounded(graph, &is_stream);
+        found
+            .into_iter()
+            .map(|warning| format!("warning: {warning}"))
     }
 
     /// Adds objects in whatever order they need one another.

@@ -117,6 +117,9 @@ fn step_visible(shared: &Shared, mut step: Published) -> Result<(), String> {
 
 /// Puts rows of views into the store while they take more memory than they may, of the largest first.
 fn make_room(shared: &Shared, snapshots: &SnapshotDir) -> Result<(), String> {
+    for cell in shared.cells.iter().flatten() {
+        cell.tidy_spilled().map_err(|error| error.to_string())?;
+    }
     let allowed = shared.view_allowance();
     let mut cells: Vec<_> = shared.cells.iter().flatten().collect();
     cells.sort_by_key(|cell| std::cmp::Reverse(cell.bytes()));

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use headwater_base::{Offset, PartitionId};
 use headwater_connect::step_log::DurableStep;
 use headwater_connect::{CommitError, Step, StepLog, Visibility};
+use headwater_dataflow::Delta;
 
 use super::appends::Appends;
 use super::core::{Core, StepFailure, StepOutput};
@@ -30,6 +31,8 @@ pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How often a paused pipeline looks whether its topics are still there.
 const PAUSED_LOOK: Duration = Duration::from_millis(500);
 const BY_HAND: &str = "by PAUSE; RESUME lets it go on";
+/// Changed rows of a step that take so much memory that few such steps may wait.
+const LARGE_STEP_ROWS: usize = 256 * 1024;
 /// Late rows that are kept for queries.
 const LATE_ROWS_KEPT: Offset = 100_000;
 
@@ -350,6 +353,16 @@ impl Runner {
             counters: self.core.counters,
             watermark: self.core.watermark(),
         };
+        let rows: usize = published
+            .changes
+            .iter()
+            .flat_map(|(_, deltas)| deltas)
+            .map(Delta::len)
+            .sum();
+        if rows >= LARGE_STEP_ROWS {
+            // One large result waits at most, not as many as the queue has room for.
+            self.barrier();
+        }
         let sent = self.publish.send(Publish::Step(Box::new(published)));
         sent.map_err(|_| StepFailure("the publishing thread has ended".to_owned()))
     }

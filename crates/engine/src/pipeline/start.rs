@@ -104,6 +104,8 @@ pub fn start(plan: Arc<PipelinePlan>, around: Surroundings) -> std::io::Result<R
                 Ok(Err(error)) => own.fail(error.to_string()),
                 Err(panic) => own.fail(super::panic_text(&*panic)),
             }
+            // The state is gone, others may have its memory; the views can still be read.
+            own.account(own.cell_bytes());
         })?;
     Ok(Running {
         shared,

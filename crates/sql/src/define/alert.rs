@@ -15,6 +15,7 @@ pub(super) fn alert(
 ) -> Result<AlertDef> {
     reader.check(&ALERT)?;
     let retention_ms = reader.duration_ms("retention")?;
+    let ttl_ms = reader.duration_ms("ttl")?;
     let severity = reader.word("severity", &SEVERITIES)?.to_owned();
     let notify = list(reader.get("notify"));
     if let Some(wrong) = notify.iter().find(|target| !target.starts_with("webhook:")) {
@@ -30,6 +31,7 @@ pub(super) fn alert(
         materialized: true,
         emit,
         retention_ms,
+        ttl_ms,
         options: reader.all(),
     };
     Ok(AlertDef {

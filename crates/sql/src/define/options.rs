@@ -24,8 +24,8 @@ pub(super) const SOURCE: [Known; 11] = [
 ];
 const FORMATS: [&str; 4] = ["json", "csv", "text", "raw"];
 pub(super) const TABLE: [Known; 4] = ["connector", "topic", "format", "idle_timeout"];
-pub(super) const VIEW: [Known; 1] = ["retention"];
-pub(super) const ALERT: [Known; 4] = ["notify", "severity", "key", "retention"];
+pub(super) const VIEW: [Known; 2] = ["retention", "ttl"];
+pub(super) const ALERT: [Known; 5] = ["notify", "severity", "key", "retention", "ttl"];
 const SINK_TOPIC: [Known; 5] = ["topic", "format", "key", "key_format", "partitions"];
 const SINK_POSTGRES: [Known; 4] = ["url", "schema", "table", "primary_key"];
 

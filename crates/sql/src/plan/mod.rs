@@ -15,6 +15,7 @@ pub(crate) mod temporal;
 #[cfg(test)]
 pub(crate) mod tests;
 mod top;
+mod ttl;
 mod whole;
 
 use std::sync::Arc;
@@ -97,7 +98,7 @@ impl<'a> Planner<'a> {
             Some(&format!("view {}", view.name)),
             &view.query,
         ))?;
-        self.plan_query(&query, view.emit)
+        self.planned(&query, view.emit, view.ttl_ms)
     }
 
     /// The graph of a view's query that is still in its file, so that errors show their place there.
@@ -105,10 +106,22 @@ impl<'a> Planner<'a> {
     /// # Errors
     /// Whatever cannot run, with its place.
     pub fn plan_query(&self, query: &Query, emit: Emit) -> Result<PlannedView> {
+        self.planned(query, emit, None)
+    }
+
+    /// The same over the rows of its streams that are younger than `ttl_ms`.
+    ///
+    /// # Errors
+    /// Whatever cannot run, with its place.
+    pub fn planned(&self, query: &Query, emit: Emit, ttl_ms: Option<i64>) -> Result<PlannedView> {
         refuse::check(query)?;
         let provider = Provider::new(&self.session, self.catalog);
         let plan = logical::bind(&provider, query)?;
         let tell = |e: DataFusionError| in_query(query, &e, &provider.function_names());
+        let plan = match ttl_ms {
+            Some(ttl_ms) => ttl::bound(plan, self.catalog, ttl_ms).map_err(tell)?,
+            None => plan,
+        };
         let plan = logical::analyze(&self.session, plan).map_err(tell)?;
         refuse::check_result(query, &plan)?;
         correlated::check(&plan).map_err(|refused| refused.into_error(query))?;

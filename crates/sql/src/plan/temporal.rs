@@ -66,6 +66,11 @@ fn bound(name: &'static str, time: Expr) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), vec![time]))
 }
 
+/// The row is there until `time`.
+pub(super) fn until(time: Expr) -> Expr {
+    bound(UNTIL, time)
+}
+
 /// The time of a bound, if the expression is one.
 pub(super) fn as_bound(expr: &Expr) -> Option<(&'static str, &Expr)> {
     let Expr::ScalarFunction(call) = expr else {

@@ -83,7 +83,7 @@ impl Sorted {
             run.blocks.push(Place::new(&self.order, piece, None)?);
         }
         self.runs.push(Arc::new(run));
-        self.tidy()
+        Ok(())
     }
 
     /// In order, equal rows added up.
@@ -105,8 +105,8 @@ impl Sorted {
             .with_weights(taken.columns().to_vec(), Int64Array::from(counts))?)
     }
 
-    /// Keeps the runs few and those in memory small.
-    fn tidy(&mut self) -> Result<(), ViewError> {
+    /// Keeps the runs few and those in memory small. For after a change; may take as long as reading all rows.
+    pub fn tidy(&mut self) -> Result<(), ViewError> {
         let memory = self
             .runs
             .iter()
