@@ -5,6 +5,7 @@
 //! makes room. A log without threads reads nothing ahead.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use headwater_base::{Offset, PartitionId};
 use parking_lot::{Condvar, Mutex};
 
+use super::panicked::ToldOfPanic;
 use super::state::Shared;
 
 /// Bytes that may lie there, those on their way included.
@@ -218,7 +220,9 @@ impl Taken {
 
 impl Shared {
     /// Does the jobs until [`Ahead::stop`].
-    pub fn read_ahead(&self, jobs: &Mutex<Receiver<Job>>) {
+    pub fn read_ahead(self: &Arc<Self>, jobs: &Mutex<Receiver<Job>>) {
+        // Readers would wait for it in vain.
+        let _told = ToldOfPanic::new("reader ahead", self);
         loop {
             let next = jobs.lock().recv();
             let Ok(job) = next else {
