@@ -54,6 +54,9 @@ pub struct NexmarkArgs {
     /// Do not compare the views with the batch answers
     #[arg(long)]
     pub no_check: bool,
+    /// Show where the time went: EXPLAIN ANALYZE of each query
+    #[arg(long)]
+    pub analyze: bool,
     /// Instead: so many events a second come in while the queries run, and how long each takes to be visible is measured
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,

@@ -12,6 +12,8 @@ use crate::http;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// In how many parts view and batch are compared, so that a large result fits the memory of ad-hoc queries.
 const PARTS: u64 = 4;
+/// After this long the figures of operators are new.
+const FIGURES: Duration = Duration::from_millis(1_200);
 
 /// What became of a query.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ pub(super) struct Done {
     pub rows: u64,
     /// Rows by which view and batch differ; `None` if they were not compared.
     pub differing: Option<u64>,
+    /// EXPLAIN ANALYZE, if asked for.
+    pub plan: Vec<String>,
 }
 
 pub(super) async fn run(
@@ -39,7 +43,7 @@ pub(super) async fn run(
     let mut rounds: Vec<Done> = Vec::new();
     for round in 0..args.rounds {
         let last = round + 1 == args.rounds;
-        let outcome = once(query, node, last && !args.no_check).await;
+        let outcome = once(query, node, last && !args.no_check, args.analyze).await;
         let dropped = http::sql(
             &node.http,
             format!("DROP MATERIALIZED VIEW IF EXISTS {}", query.name),
@@ -60,7 +64,7 @@ pub(super) async fn run(
     }))
 }
 
-async fn once(query: &Query, node: &Node, check: bool) -> Result<Done, CliError> {
+async fn once(query: &Query, node: &Node, check: bool, analyze: bool) -> Result<Done, CliError> {
     node.forget_peak();
     let (began, before) = (Instant::now(), node.usage());
     let create = format!("CREATE MATERIALIZED VIEW {} AS {}", query.name, query.sql);
@@ -69,6 +73,10 @@ async fn once(query: &Query, node: &Node, check: bool) -> Result<Done, CliError>
     let seconds = began.elapsed().as_secs_f64();
     let Usage { cpu_s, peak_bytes } = node.usage();
     let rows = number(node, format!("SELECT count(*) FROM {}", query.name)).await?;
+    let plan = match analyze {
+        true => plan(query.name, node).await?,
+        false => Vec::new(),
+    };
     let differing = match check {
         true => Some(differing(query, node).await?),
         false => None,
@@ -79,7 +87,17 @@ async fn once(query: &Query, node: &Node, check: bool) -> Result<Done, CliError>
         peak_bytes,
         rows,
         differing,
+        plan,
     })
+}
+
+/// The operators with their figures, which a pipeline gathers twice a second.
+async fn plan(view: &str, node: &Node) -> Result<Vec<String>, CliError> {
+    tokio::time::sleep(FIGURES).await;
+    let answer = http::sql(&node.http, format!("EXPLAIN ANALYZE {view}")).await?;
+    let rows = answer.results.iter().flat_map(|result| &result.rows);
+    let line = |row: &Vec<serde_json::Value>| Some(row.first()?.as_str()?.to_owned());
+    Ok(rows.filter_map(line).collect())
 }
 
 /// Waits until the view holds everything that is in the topic: an answer says how far behind it is.

@@ -63,7 +63,7 @@ impl Report {
                     self.wrong.push(query.name);
                 }
                 let times_text = times.map_or("-".to_owned(), |times| format!("{times:.1}"));
-                let line = format!(
+                let mut line = format!(
                     "{:<8} {:>9.0} {:>8} {:>8.2} {:>7.2} {:>8.0} {:>10}  {verdict}",
                     query.name,
                     rate / 1e3,
@@ -83,7 +83,11 @@ impl Report {
                     "peak_bytes": done.peak_bytes,
                     "rows": done.rows,
                     "differing_rows": done.differing,
+                    "plan": done.plan,
                 });
+                for step in &done.plan {
+                    line += &format!("\n         {step}");
+                }
                 (line, value)
             }
         };
