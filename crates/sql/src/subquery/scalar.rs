@@ -5,8 +5,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArgumentClause, FunctionArguments, GroupByExpr, LimitClause, OrderByKind, Query,
-    Select, SelectItem, SetExpr, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, GroupByExpr,
+    LimitClause, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Visit, VisitMut,
+    Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -24,6 +25,28 @@ struct Rewriter<'a> {
 
 impl VisitorMut for Rewriter<'_> {
     type Break = ();
+
+    /// Window functions in FROM read relations: those are out of sight, too.
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        for arg in arguments(factor) {
+            if let Expr::Subquery(subquery) = arg {
+                *arg = Expr::Exists {
+                    subquery: subquery.clone(),
+                    negated: false,
+                };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        for arg in arguments(factor) {
+            if let Expr::Exists { subquery, .. } = arg {
+                *arg = Expr::Subquery(subquery.clone());
+            }
+        }
+        ControlFlow::Continue(())
+    }
 
     /// ANY and ALL ask for many rows: their subqueries are out of sight until they have been passed.
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
@@ -54,6 +77,28 @@ impl VisitorMut for Rewriter<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The arguments of a function in FROM.
+fn arguments(factor: &mut TableFactor) -> impl Iterator<Item = &mut Expr> {
+    let args = match factor {
+        TableFactor::Table {
+            args: Some(args), ..
+        } => args.args.as_mut_slice(),
+        _ => &mut [],
+    };
+    args.iter_mut().filter_map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+        | FunctionArg::Named {
+            arg: FunctionArgExpr::Expr(expr),
+            ..
+        }
+        | FunctionArg::ExprNamed {
+            arg: FunctionArgExpr::Expr(expr),
+            ..
+        } => Some(expr),
+        _ => None,
+    })
 }
 
 impl Rewriter<'_> {
