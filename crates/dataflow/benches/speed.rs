@@ -366,6 +366,7 @@ fn joins() -> Bench {
             kind: JoinKind::Left,
             on,
             null_equal: false,
+            within: None,
             filter: None,
         });
         nodes.push(node(

@@ -197,6 +197,7 @@ impl Builder {
                 kind,
                 on,
                 null_equal: false,
+                within: None,
                 filter,
             }),
             inputs.to_vec(),

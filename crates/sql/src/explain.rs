@@ -292,11 +292,19 @@ fn facts(node: &Node, graph: &Graph) -> String {
             if join.on.is_empty() && !counted {
                 facts.push("cost: each row meets all rows of the other side".to_owned());
             }
-            facts.push(if counted {
-                "state: left rows, right keys".to_owned()
+            if let Some(within) = &join.within {
+                let seconds = |us: i64| us as f64 / 1e6;
+                let [left, right] = within.keep_us.map(seconds);
+                facts.push(format!(
+                    "state: left rows until the watermark is {left} s past them, right rows {right} s"
+                ));
             } else {
-                "state: both sides".to_owned()
-            });
+                facts.push(if counted {
+                    "state: left rows, right keys".to_owned()
+                } else {
+                    "state: both sides".to_owned()
+                });
+            }
         }
         Op::Temporal(_) => facts.push("state: rows whose time will come or go".to_owned()),
         _ => {}

@@ -225,6 +225,20 @@ pub struct Join {
     pub null_equal: bool,
     /// A further condition over the joined row (left columns, then right columns). It decides what matches.
     pub filter: Option<PhysExpr>,
+    /// Of an interval join of two sides that only grow: when a row can be let go.
+    pub within: Option<Within>,
+}
+
+/// How far apart in event time rows can match. All times in microseconds, by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Within {
+    /// The side's column that tells a row's time, less `shift_us`.
+    pub columns: [usize; 2],
+    pub shift_us: [i64; 2],
+    /// A row is done with when the watermark is past its time and this.
+    pub keep_us: [i64; 2],
+    /// A row is late when its time is further than this behind the watermark.
+    pub slack_us: [i64; 2],
 }
 
 /// INTERSECT or EXCEPT of two inputs with the node's column types; NULLs are equal. With `all`, of n left and m right rows that are

@@ -1,5 +1,6 @@
 //! A join's state by key: where a row's state is, and a state cut down to some of its keys.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
@@ -62,9 +63,16 @@ impl Join {
             let columns = self.keys.columns(part).map_err(|e| self.broken(e))?;
             keys.intern(&columns, part.len(), None, &mut Vec::new());
         }
-        let left = self.sides[0].only(&ids).map_err(|e| self.broken(e))?;
-        let right = self.sides[1].only(&ids).map_err(|e| self.broken(e))?;
-        (self.keys, self.sides) = (keys, [left, right]);
+        let mut moved = [HashMap::new(), HashMap::new()];
+        let left = self.sides[0].only(&ids, &mut moved[0]);
+        let right = self.sides[1].only(&ids, &mut moved[1]);
+        let sides = left.and_then(|left| Ok([left, right?]));
+        self.sides = sides.map_err(|e| self.broken(e))?;
+        self.keys = keys;
+        if let Some(expiry) = &mut self.expiry {
+            expiry.moved(0, &moved[0]);
+            expiry.moved(1, &moved[1]);
+        }
         Ok(())
     }
 }

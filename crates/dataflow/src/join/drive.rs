@@ -79,15 +79,19 @@ impl Join {
                 touched.push((key, self.sides[side].is_empty(key)));
             }
             let bytes = arrived.rows.get(*row as usize);
-            match self.sides[side].apply(key, bytes, *weight) {
-                Some(applied) => came.push(Came {
-                    row: *row,
-                    key,
-                    place: applied.row,
-                    weight: applied.weight,
-                }),
-                None => self.warn_missing(),
+            let Some(applied) = self.sides[side].apply(key, bytes, *weight) else {
+                self.warn_missing();
+                continue;
+            };
+            if let Some(time) = arrived.times.get(*row as usize) {
+                self.wait(side, *time, key, applied.row);
             }
+            came.push(Came {
+                row: *row,
+                key,
+                place: applied.row,
+                weight: applied.weight,
+            });
         }
         (came, touched)
     }

@@ -12,6 +12,7 @@ mod side;
 mod state;
 #[cfg(test)]
 mod tests;
+mod within;
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -28,8 +29,9 @@ use crate::codec::EncodedRows;
 use crate::delta::Delta;
 use crate::eval::{Evaluator, broken};
 use crate::keys::KeyTable;
-use crate::operator::{Operator, OperatorError, StepContext};
+use crate::operator::{Due, Operator, OperatorError, StepContext};
 use side::{Lookup, Side};
+use within::Expiry;
 
 pub(crate) struct Join {
     key: String,
@@ -48,6 +50,8 @@ pub(crate) struct Join {
     sides: [Side; 2],
     /// Whether a side's rows are only ever added: what it drives keeps its origin.
     append_only: [bool; 2],
+    /// Of an interval join: when rows can be let go.
+    expiry: Option<Expiry>,
 }
 
 /// A batch of one side, ready to meet the other.
@@ -58,6 +62,8 @@ struct Arrived {
     rows: EncodedRows,
     /// Rows that take part and how often, those that leave first.
     changes: Vec<(u32, i64)>,
+    /// Of an interval join, each row's time.
+    times: Vec<i64>,
 }
 
 impl Join {
@@ -98,6 +104,7 @@ impl Join {
             pair_schema: pair_schema(schemas),
             sides: [side(0)?, side(1)?],
             append_only: inputs.map(|i| i.props.changelog == plan::Changelog::AppendOnly),
+            expiry: plan.within.map(Expiry::new),
             on,
         })
     }
@@ -114,16 +121,27 @@ impl Join {
     fn arrive(
         &mut self,
         side: usize,
-        mut delta: Delta,
+        delta: Delta,
         ctx: &mut StepContext,
     ) -> Result<Arrived, OperatorError> {
+        let mut delta = self.in_time(side, delta, ctx)?;
         let mut eval = Evaluator {
             operator: &self.key,
             ctx,
         };
         let columns = eval.all(&self.on[side], &mut delta)?;
         let columns = self.as_keys(&columns)?;
-        let there = self.there(&columns);
+        let times = self.times(side, &delta)?;
+        let mut there = self.there(&columns);
+        if times.contains(&i64::MAX) {
+            // Without a time a row matches nothing.
+            let timed: NullBuffer = times
+                .iter()
+                .map(|t| *t != i64::MAX)
+                .collect::<Vec<_>>()
+                .into();
+            there = NullBuffer::union(there.as_ref(), Some(&timed));
+        }
         let keys = self
             .keys
             .intern(&columns, delta.len(), there.as_ref(), &mut Vec::new());
@@ -137,6 +155,7 @@ impl Join {
             keys,
             rows,
             changes,
+            times,
         })
     }
 
@@ -231,7 +250,8 @@ impl Operator for Join {
         self.drive(input, &arrived, ctx)
     }
 
-    fn finish(&mut self, _ctx: &mut StepContext) -> Result<Vec<Delta>, OperatorError> {
+    fn finish(&mut self, ctx: &mut StepContext) -> Result<Vec<Delta>, OperatorError> {
+        self.expire(ctx.watermark_us);
         self.keys.tidy();
         self.sides.iter_mut().for_each(Side::tidy);
         Ok(Vec::new())
@@ -245,8 +265,17 @@ impl Operator for Join {
         self.keep_keys(wanted)
     }
 
+    fn due(&self) -> Due {
+        Due {
+            watermark_us: self.expiry.as_ref().and_then(Expiry::due_us),
+            ..Due::default()
+        }
+    }
+
     fn state_bytes(&self) -> usize {
-        self.keys.bytes() + self.sides.iter().map(Side::bytes).sum::<usize>()
+        self.expiry.as_ref().map_or(0, Expiry::bytes)
+            + self.keys.bytes()
+            + self.sides.iter().map(Side::bytes).sum::<usize>()
     }
 
     fn state_rows(&self) -> usize {

@@ -1,6 +1,7 @@
 //! One side of a join: its rows as compact bytes, the rows of a key as a list. What is kept beside a row's bytes depends on what its
 //! side needs: 12 bytes where rows are only ever added, 28 where any row may leave.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
 use datafusion::arrow::array::ArrayRef;
@@ -332,8 +333,26 @@ impl Side {
             + words.iter().map(|w| w.capacity() * 4).sum::<usize>()
     }
 
-    /// A side with the rows of these keys only; the first of them becomes key 0, and so on.
-    pub(super) fn only(&self, keys: &[u32]) -> Result<Self, Unkept> {
+    /// Lets go of rows of one key, given by their places in ascending order. For sides whose rows are only added.
+    pub(super) fn forget(&mut self, key: u32, places: &[u32]) {
+        let (mut before, mut at) = (NONE, self.first(key));
+        while at != NONE {
+            let next = self.next(at);
+            if places.binary_search(&at).is_err() {
+                before = at;
+            } else {
+                self.remove(key, at, before);
+            }
+            at = next;
+        }
+    }
+
+    /// A side with the rows of these keys only; the first of them becomes key 0, and so on. `moved`: where each place went.
+    pub(super) fn only(
+        &self,
+        keys: &[u32],
+        moved: &mut HashMap<u32, (u32, u32)>,
+    ) -> Result<Self, Unkept> {
         let mut kept = self.fresh()?;
         kept.heads = vec![self.nothing(); keys.len()];
         for (key, old) in (0u32..).zip(keys) {
@@ -350,6 +369,7 @@ impl Side {
                     _ => 0,
                 };
                 let at = kept.insert(key, bytes, hash, self.count(row));
+                moved.insert(row, (key, at));
                 if let Some(matches) = self.matches.get(row as usize) {
                     *kept.matches(at) = *matches;
                 }

@@ -12,7 +12,10 @@ impl Join {
     pub(super) fn save(&self, out: &mut dyn Write) -> io::Result<()> {
         put_u32(out, VERSION)?;
         self.keys.save(out)?;
-        self.sides.iter().try_for_each(|side| side.save(out))
+        self.sides.iter().try_for_each(|side| side.save(out))?;
+        self.expiry
+            .as_ref()
+            .map_or(Ok(()), |expiry| expiry.save(out))
     }
 
     pub(super) fn load(&mut self, from: &mut dyn Read) -> io::Result<()> {
@@ -21,6 +24,9 @@ impl Join {
         self.sides.iter_mut().try_for_each(|side| side.load(from))?;
         let bound = self.keys.id_bound();
         self.sides.iter_mut().for_each(|side| side.grow(bound));
-        Ok(())
+        match &mut self.expiry {
+            Some(expiry) => expiry.load(from),
+            None => Ok(()),
+        }
     }
 }

@@ -157,3 +157,129 @@ fn every_join_is_planned_and_runs() {
         wrong.join("\n")
     );
 }
+
+/// Two sources with watermarks.
+struct Streams;
+
+impl Catalog for Streams {
+    fn relation(&self, name: &str) -> Option<Relation> {
+        let known = Two { append_only: true }.relation(name)?;
+        Some(Relation {
+            kind: RelationKind::Source,
+            append_only: true,
+            ..known
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec!["l".into(), "r".into()]
+    }
+}
+
+const INTERVALS: &[&str] = &[
+    "SELECT l.k, l.t, r.t AS rt FROM l JOIN r ON l.k = r.k AND r.t BETWEEN l.t - INTERVAL '1 second' AND l.t + INTERVAL '2 seconds'",
+    "SELECT l.k, l.t, r.t AS rt FROM l LEFT JOIN r ON l.k = r.k AND l.t >= r.t AND l.t < r.t + INTERVAL '1500 milliseconds'",
+    "SELECT l.k, l.t, r.k AS rk, r.t AS rt FROM l FULL JOIN r ON l.s = r.s AND l.t > r.t - INTERVAL '2 seconds' AND r.t + INTERVAL '1 second' > l.t AND l.f > r.f",
+    "SELECT l.k, r.k AS rk FROM l JOIN r ON l.t - INTERVAL '1 second' <= r.t AND l.t >= r.t",
+    "SELECT l.k, l.t FROM l WHERE EXISTS (SELECT 1 FROM r WHERE r.k = l.k AND r.t BETWEEN l.t AND l.t + INTERVAL '1 second')",
+    "SELECT l.k, l.t FROM l WHERE NOT EXISTS (SELECT 1 FROM r WHERE r.k = l.k AND r.t BETWEEN l.t - INTERVAL '1 second' AND l.t + INTERVAL '1 second')",
+    // Bounds through computed columns, and a join of three.
+    "SELECT l.k, q.at FROM l JOIN (SELECT k, t AS at, t + INTERVAL '2 seconds' AS until FROM r WHERE k > 0) q ON l.k = q.k AND l.t >= q.at AND l.t < q.until",
+    "SELECT a.k, a.t, c.t AS ct FROM l a JOIN r b ON a.k = b.k AND a.t BETWEEN b.t - INTERVAL '1 second' AND b.t \
+        JOIN l c ON c.s = a.s AND c.t BETWEEN a.t - INTERVAL '1 second' AND a.t + INTERVAL '1 second'",
+];
+
+/// Most that a row of these tests is behind the newest, microseconds.
+const DISORDER_US: i64 = 2_000_000;
+
+fn streamed() -> impl Strategy<Value = Vec<Event>> {
+    let event = (any::<bool>(), row(), 0..=DISORDER_US / 100_000);
+    prop::collection::vec(event, 0..150).prop_map(|events| {
+        let timed = events.into_iter().zip(0i64..);
+        let timed = timed.map(|((right, mut row, behind), number)| {
+            row.4 = row.4.map(|_| number * 300_000 - behind * 100_000);
+            Event {
+                right,
+                row,
+                goes: None,
+            }
+        });
+        timed.collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// With a watermark that follows the rows, what is let go is never missed, and something is let go.
+    #[test]
+    fn interval_joins_let_go_of_nothing_that_matches(
+        which in 0..INTERVALS.len(),
+        (events, step_rows, restart_at) in (streamed(), prop_oneof![Just(1usize), Just(7), Just(1000)], 0usize..20),
+    ) {
+        let text = INTERVALS[which];
+        let graph = Planner::new(&Streams).plan_query(&query(text), Emit::Changes).unwrap().graph;
+        let joins = graph.nodes.iter().filter_map(|n| match &n.op {
+            headwater_sql::graph::Op::Join(join) => Some(join.within.is_some()),
+            _ => None,
+        });
+        prop_assert!(joins.clone().count() > 0 && joins.clone().all(|within| within), "{}", headwater_sql::explain::graph(&graph));
+        let (changes, live) = play(&events);
+        let mut running = Dataflow::new(&graph).unwrap();
+        let mut torn = Torn::new(&graph);
+        let (mut view, mut most) = (View::default(), 0);
+        for (number, step) in changes.chunks(step_rows).chain(std::iter::once(&changes[..0])).enumerate() {
+            if number == restart_at {
+                running = reborn(&graph, &running);
+                torn.restart(&graph);
+            }
+            let done = ((number + 1) * step_rows).min(changes.len()) as i64;
+            let ended = step.is_empty();
+            let mut ctx = context();
+            ctx.watermark_us = if ended { i64::MAX } else { done * 300_000 - DISORDER_US };
+            view.apply(&running.step(deltas(step), &mut ctx).unwrap());
+            torn.step(deltas(step), ctx.watermark_us);
+            prop_assert_eq!(&view, &torn.view, "the same in parts");
+            prop_assert!(ctx.late.is_empty(), "no row here is late");
+            let rows: usize = running.status().iter().filter(|n| n.kind == "join").map(|n| n.state_rows).sum();
+            most = most.max(rows);
+            if ended {
+                prop_assert_eq!(rows, 0, "all let go in the end");
+            }
+        }
+        if step_rows < 100 && changes.len() > 120 && which < 2 {
+            prop_assert!(most < changes.len() * 3 / 4, "{} rows of {} held", most, changes.len());
+        }
+        let tables: [(&str, RecordBatch); 2] = [("l", rows(&live[0])), ("r", rows(&live[1]))];
+        prop_assert_eq!(view, ad_hoc(text, &tables));
+    }
+}
+
+#[test]
+fn rows_behind_the_watermark_are_late_and_left_out() {
+    let graph = Planner::new(&Streams)
+        .plan_query(&query(INTERVALS[0]), Emit::Changes)
+        .unwrap()
+        .graph;
+    let mut running = Dataflow::new(&graph).unwrap();
+    let at = |seconds: i64| (Some(1), None, None, None, Some(seconds * 1_000_000));
+    let mut step = |name: &str, row: Row, watermark_s: i64| {
+        let mut ctx = context();
+        ctx.watermark_us = watermark_s * 1_000_000;
+        let out = running.step([(name, vec![delta(&[(row, true)])])], &mut ctx);
+        (
+            out.unwrap().iter().map(Delta::len).sum::<usize>(),
+            ctx.late.len(),
+        )
+    };
+    assert_eq!(step("l", at(10), 10), (0, 0));
+    assert_eq!(step("r", at(12), 12), (1, 0), "the watermark was at 10");
+    assert_eq!(
+        step("r", at(11), 12),
+        (0, 1),
+        "behind the watermark: told, left out"
+    );
+    assert_eq!(step("r", at(12), 13), (1, 0));
+    assert_eq!(step("l", at(20), 20), (0, 0));
+    assert_eq!(step("r", at(20), 20), (1, 0));
+}

@@ -10,8 +10,8 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection, TableScan, Union, Unnest};
 
 use super::expr::physical;
-use super::{Refused, aggregate, constant, join, lineage, over, temporal, top};
-use crate::graph::{Changelog, Graph, Node, NodeId, Op, PhysExpr, SetOperation, Temporal};
+use super::{Refused, aggregate, constant, join, lineage, over, temporal, top, within};
+use crate::graph::{Changelog, Graph, Node, NodeId, Op, PhysExpr, SetOperation, Temporal, Within};
 use crate::model::Relation;
 use crate::provider::RelationSource;
 use crate::session::Session;
@@ -97,6 +97,12 @@ impl Builder<'_> {
             schema,
             self.graph.nodes[input].props.changelog,
         )
+    }
+
+    /// How far apart in time the rows of a join are by its condition.
+    pub fn within(&self, inputs: [NodeId; 2], filter: Option<&PhysExpr>) -> Option<Within> {
+        let (graph, leaves) = (&self.graph, self.leaves.as_slice());
+        within::Planned { graph, leaves }.within(inputs, filter)
     }
 
     /// The same for expressions that are evaluated more than once for a row, as join conditions are.

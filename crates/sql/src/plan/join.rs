@@ -58,11 +58,13 @@ fn one_way(
     let filter = filter
         .map(|f| builder.timeless_expr(f, &joined))
         .transpose()?;
+    let within = builder.within([inputs[0], inputs[1]], filter.as_ref());
     let join = Join {
         kind,
         on,
         null_equal: node.null_equality == NullEquality::NullEqualsNull,
         filter,
+        within,
     };
     if !kind.only_left() {
         let id = builder.add(Op::Join(join), inputs, &joined);

@@ -17,6 +17,7 @@ pub(crate) mod tests;
 mod top;
 mod ttl;
 mod whole;
+mod within;
 
 use std::sync::Arc;
 
