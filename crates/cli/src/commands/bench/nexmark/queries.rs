@@ -75,7 +75,7 @@ pub(super) const QUERIES: &[Query] = &[
                 FROM auction a JOIN bid b ON a.id = b.auction WHERE b.dt BETWEEN a.dt AND a.expires) t WHERE r <= 1" },
     Query { name: "q11", what: "sessions of bidders", flink: None,
         sql: "SELECT bidder, count(*) AS n, window_start, window_end
-              FROM SESSION(bid, dt, INTERVAL '10 seconds') GROUP BY bidder, window_start, window_end" },
+              FROM SESSION(bid PARTITION BY bidder, dt, INTERVAL '10 seconds') GROUP BY bidder, window_start, window_end" },
     Query { name: "q13", what: "a side input", flink: None,
         sql: "SELECT b.auction, b.bidder, b.price, b.dt, s.value FROM bid b JOIN side_input s ON b.auction % 10000 = s.key" },
     Query { name: "q14", what: "calculations", flink: None,
