@@ -33,6 +33,11 @@ pub async fn befall(
             break;
         }
     }
+    // An fsync that was to fail, and that nobody has asked for yet, would end a node that nobody starts again.
+    node.disk().mend_sync();
+    if let Err(error) = revive(node, &mut rng).await {
+        findings.push(format!("after everything: {error}"));
+    }
     field.network.set_cuts(0);
     field.network.cut_all();
     // Ahead of wherever it was, so that what has a time-out meets it.
