@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::common::{Column, DFSchema, DataFusionError};
 use datafusion::logical_expr::builder::LogicalTableSource;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
@@ -105,7 +105,7 @@ fn input_exprs_at(
     let schema = DFSchema::try_from(physical.as_ref().clone()).map_err(internal)?;
     let substituted = columns
         .iter()
-        .map(|c| over_physical(&Expr::Column(c.name.clone().into()).unqualified(), columns));
+        .map(|c| over_physical(&Expr::Column(Column::new_unqualified(&c.name)), columns));
     let physical_of = |expr: Expr| -> Result<PhysExpr> {
         let expr = with_clock_of(session, expr)?;
         let props = session.state().execution_props();

@@ -150,6 +150,9 @@ impl Operator for Temporal {
         ctx: &mut StepContext,
     ) -> Result<Vec<Delta>, OperatorError> {
         let now = self.state.advance(ctx.now_us);
+        // What has come to be since the last step comes first: the rows of this one may take it back.
+        let turns = self.state.turns();
+        let mut out = self.turned(turns)?;
         let spans = self.spans(&mut delta, ctx)?;
         let encoded = self.writer.encode(delta.rows.columns(), delta.len());
         let mut shown = Vec::with_capacity(delta.len());
@@ -171,11 +174,10 @@ impl Operator for Temporal {
         let kept = delta
             .filter(&BooleanArray::from(shown))
             .map_err(|e| broken(&self.key, e))?;
-        Ok(if kept.is_empty() {
-            Vec::new()
-        } else {
-            vec![kept]
-        })
+        if !kept.is_empty() {
+            out.push(kept);
+        }
+        Ok(out)
     }
 
     fn finish(&mut self, ctx: &mut StepContext) -> Result<Vec<Delta>, OperatorError> {
