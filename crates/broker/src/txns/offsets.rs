@@ -53,6 +53,9 @@ impl From<TxnError> for OffsetsRefused {
     }
 }
 
+/// What became of each offset, and when those that were taken are durable.
+type Written = (Vec<Result<(), BrokerError>>, Option<Durable>);
+
 impl Broker {
     /// Takes offsets that will be committed if the transaction is. Those of unknown partitions are refused one by one. Resolves when
     /// the others are durable.
@@ -109,10 +112,7 @@ impl Broker {
         Ok(kept.then(|| Entry::Txn(id.clone(), Some(step.txn))))
     }
 
-    fn write_pending(
-        &self,
-        request: TxnOffsets,
-    ) -> Result<(Vec<Result<(), BrokerError>>, Option<Durable>), OffsetsRefused> {
+    fn write_pending(&self, request: TxnOffsets) -> Result<Written, OffsetsRefused> {
         let catalog = self.catalog.hold();
         let mut state = self.txns.lock();
         // Once more: the transaction may have ended while the group was asked.
