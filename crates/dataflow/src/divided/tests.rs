@@ -176,7 +176,9 @@ fn few_keys_of_any_size_are_not_divided_for_ever() {
     for piece in rows.chunks(100) {
         step(&mut running, vec![delta(piece)]);
     }
-    assert_eq!(running.spilled().parts, 1);
+    // One try, and an empty half, for each doubling of the state.
+    let parts = running.spilled().parts;
+    assert!(parts <= 10, "{parts}");
     let batch: RecordBatch = delta(&rows[..1]).rows;
     assert_eq!(
         batch.column(0).as_ref(),

@@ -40,6 +40,11 @@ const QUERIES: &[&str] = &[
     "SELECT k, s FROM l WHERE k IN (SELECT k FROM r) OR s IN (SELECT s FROM r WHERE k > 2)",
     "SELECT k, k IN (SELECT k FROM r) AS a, k NOT IN (SELECT k FROM r WHERE f > 0) AS b FROM l",
     "SELECT k, CASE WHEN s IN (SELECT s FROM r) THEN 'in' WHEN s NOT IN (SELECT s FROM r) THEN 'out' ELSE '?' END AS w FROM l",
+    // The same relation inside and outside, without other names.
+    "SELECT k, s FROM r WHERE k IN (SELECT k FROM r)",
+    "SELECT k, s FROM l WHERE k NOT IN (SELECT k FROM l WHERE f > 0)",
+    "SELECT k, f FROM r WHERE f >= ALL (SELECT f FROM r WHERE f IS NOT NULL)",
+    "SELECT k, k IN (SELECT k + 1 FROM l) AS a, s = ANY (SELECT s FROM l WHERE k > 2) AS b FROM l",
     "SELECT k FROM l WHERE EXISTS (SELECT 1 FROM r WHERE r.k = l.k)",
     "SELECT k FROM l WHERE NOT EXISTS (SELECT 1 FROM r WHERE r.k = l.k AND r.s <> l.s)",
     "SELECT k, EXISTS (SELECT 1 FROM r WHERE r.k = l.k) AS e FROM l",

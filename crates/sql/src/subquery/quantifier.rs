@@ -136,10 +136,9 @@ impl Quantified {
         Ok(compare(self.left.clone(), op, right))
     }
 
-    /// Its column.
+    /// Its column, as [`exists`] names it.
     fn column(&self) -> Expr {
-        let schema = self.subquery.subquery.schema();
-        Expr::Column(Column::from(schema.qualified_field(0)))
+        Expr::Column(Column::new_unqualified(ALIAS))
     }
 
     /// Some row compares true.
@@ -191,8 +190,8 @@ impl Quantified {
 
     /// Whether the subquery itself says that its column is not NULL.
     fn never_null(&self) -> bool {
-        let column = self.column();
         let schema = self.subquery.subquery.schema();
+        let column = Expr::Column(Column::from(schema.qualified_field(0)));
         !schema.field(0).is_nullable() || says_not_null(&self.subquery.subquery, &column)
     }
 }
@@ -228,10 +227,16 @@ fn compare(left: Expr, op: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
 }
 
+/// The subquery's column in comparisons: by its own name `t.a IN (SELECT a FROM t)` would compare a column with itself.
+const ALIAS: &str = "__quantified";
+
 fn exists(subquery: &Subquery, filter: Option<Expr>) -> Result<Expr> {
     let mut plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
     if let Some(filter) = filter {
-        plan = plan.filter(filter)?;
+        let column = Column::from(subquery.subquery.schema().qualified_field(0));
+        plan = plan
+            .project([Expr::Column(column).alias(ALIAS)])?
+            .filter(filter)?;
     }
     let plan = plan.build()?;
     let outer_ref_columns = plan.all_out_ref_exprs();
