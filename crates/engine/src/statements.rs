@@ -75,7 +75,8 @@ impl Engine {
         let statements = parse(text, file)?;
         let mut results = Vec::with_capacity(statements.len());
         for statement in statements {
-            results.push(self.execute_one(&statement, file).await?);
+            let done = self.execute_one(&statement, file).await;
+            results.push(done.map_err(|error| at_its_name(error, &statement))?);
         }
         Ok(results)
     }
@@ -396,6 +397,25 @@ impl Engine {
             .collect();
         Ok(table(&["plan"], rows))
     }
+}
+
+/// An error that knows no place is about the object that the statement names.
+fn at_its_name(error: SqlError, statement: &Statement) -> SqlError {
+    let name = match &statement.kind {
+        StatementKind::Create(create) => &create.name,
+        StatementKind::Drop { name, .. }
+        | StatementKind::ShowCreate(name)
+        | StatementKind::Describe(name)
+        | StatementKind::Explain(ExplainTarget::Relation(name)) => name,
+        _ => return error,
+    };
+    if error.position().is_some() {
+        return error;
+    }
+    statement
+        .source
+        .error(name.at, error.message)
+        .maybe_hint(error.hint)
 }
 
 fn found<'a>(objects: &'a Objects, name: &str) -> Result<&'a Object, SqlError> {

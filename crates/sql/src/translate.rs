@@ -1,5 +1,7 @@
 //! DataFusion's errors to ours: in our words, with a place in the query and a hint.
 
+mod plainly;
+
 use std::sync::Arc;
 
 use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError, Span};
@@ -9,6 +11,7 @@ use crate::ast::Query;
 use crate::error::{Carried, SqlError};
 use crate::nearest;
 use crate::source::{Position, Source};
+use plainly::{in_our_types, plainly, way_out};
 
 /// An error to hand to DataFusion's planner so that it comes back with place, message and hint.
 pub(crate) fn refusal(
@@ -122,11 +125,8 @@ fn field_not_found(field: &Column, valid: &[Column]) -> Told {
         names.sort_unstable();
         names.dedup();
         let message = format!("there is no relation or STRUCT column \"{q}\" here");
-        return (
-            message,
-            nearest::hint(q, names.iter().copied()),
-            Some(q.to_owned()),
-        );
+        let hint = nearest::hint(q, names.iter().copied()).or_else(|| way_out(&message));
+        return (message, hint, Some(q.to_owned()));
     }
     let fits =
         |v: &&Column| qualifier.is_none_or(|q| v.relation.as_ref().is_some_and(|r| r.table() == q));
@@ -220,10 +220,14 @@ fn plan_error(
     {
         let now = diagnostic.message.starts_with("now()");
         let name = now.then(|| "now".to_owned());
-        return (lower_first(&diagnostic.message), help, name);
+        let message = lower_first(&in_our_types(&diagnostic.message));
+        let hint = help.or_else(|| way_out(&message));
+        return (message, hint, name);
     }
     let missing = between(&text, "No field named ", ".").map(|n| n.trim_matches('"').to_owned());
-    (tidy(&text), help, missing)
+    let (message, word) = plainly(&text).unwrap_or_else(|| (in_our_types(&tidy(&text)), None));
+    let hint = help.or_else(|| way_out(&message));
+    (message, hint, missing.or(word))
 }
 
 /// A message of DataFusion without its prefixes and without what follows the first line.

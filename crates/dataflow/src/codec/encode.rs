@@ -154,7 +154,8 @@ impl Values {
         match self {
             Self::Null => {}
             Self::Word(words) => put_varint(out, zigzag(words[row])),
-            Self::Double(values) => put_double(out, values[row]),
+            // -0.0 equals 0.0, so that both are one row.
+            Self::Double(values) => put_double(out, values[row] + 0.0),
             Self::Wide(values) => put_wide(out, values[row]),
             Self::Bytes(offsets, bytes) => {
                 let (start, end) = (offsets[row] as usize, offsets[row + 1] as usize);

@@ -105,7 +105,7 @@ fn floats_keep_their_bits() {
         back.values()
             .iter()
             .zip(&values)
-            .all(|(a, b)| a.to_bits() == b.to_bits()),
+            .all(|(a, b)| a.to_bits() == (b + 0.0).to_bits()),
         "{back:?}"
     );
 }
@@ -115,7 +115,6 @@ fn words_order_as_their_values() {
     let floats = [
         f64::NEG_INFINITY,
         -1.5,
-        -0.0,
         0.0,
         1e-300,
         2.0,
@@ -124,6 +123,8 @@ fn words_order_as_their_values() {
     ];
     let words = to_words(&Float64Array::from(floats.to_vec())).unwrap();
     assert!(words.windows(2).all(|w| w[0] < w[1]), "{words:?}");
+    let zeros = to_words(&Float64Array::from(vec![-0.0, 0.0])).unwrap();
+    assert_eq!(zeros[0], zeros[1], "they are equal");
     let unsigned = to_words(&UInt64Array::from(vec![0, 1, 1 << 63, u64::MAX])).unwrap();
     assert!(unsigned.windows(2).all(|w| w[0] < w[1]));
     assert!(is_word(&DataType::Boolean) && !is_word(&DataType::Utf8));

@@ -1,4 +1,4 @@
-//! Every fixed-width type of up to 8 bytes as an `i64` whose order is the type's order (floats: IEEE total order).
+//! Every fixed-width type of up to 8 bytes as an `i64` whose order is the type's order (floats: IEEE total order, -0.0 as 0.0).
 //!
 //! One representation serves keys, min and max, distinct values and rows.
 
@@ -34,7 +34,8 @@ impl Word for u64 {
 /// Negative floats order backwards by their bits: flip all but the sign.
 impl Word for f64 {
     fn to_word(self) -> i64 {
-        let bits = self.to_bits() as i64;
+        // -0.0 equals 0.0: one of them is a key, the other never comes back.
+        let bits = (self + 0.0).to_bits() as i64;
         bits ^ ((bits >> 63) & i64::MAX)
     }
     fn of_word(word: i64) -> Self {
@@ -44,7 +45,7 @@ impl Word for f64 {
 
 impl Word for f32 {
     fn to_word(self) -> i64 {
-        let bits = self.to_bits() as i32;
+        let bits = (self + 0.0).to_bits() as i32;
         i64::from(bits ^ ((bits >> 31) & i32::MAX))
     }
     fn of_word(word: i64) -> Self {

@@ -17,6 +17,8 @@ use crate::variant::{Random, Variant};
 
 pub const PIPELINE: &str = "slt";
 const PARTITIONS: i32 = 3;
+/// Memory for the state of a pipeline that shall spill.
+const SPILLING_BYTES: usize = 4_000;
 /// Longest wait for a pipeline that should be done in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,6 +40,9 @@ fn config(dir: &Path, variant: &Variant) -> EngineConfig {
         parallel_rows_min: if variant.threads > 1 { 1 } else { usize::MAX },
         ..StepBounds::default()
     };
+    if variant.spills {
+        config.pipeline_state_bytes_max = SPILLING_BYTES;
+    }
     let mut random = Random::new(variant.seed);
     if variant.crashes > 0 {
         config.snapshots = SnapshotPolicy {

@@ -33,7 +33,7 @@ fn float(text: &str) -> Option<f64> {
 }
 
 fn rounded(text: &str) -> String {
-    float(text).map_or_else(|| text.to_owned(), |value| format!("{value:.6e}"))
+    float(text).map_or_else(|| text.to_owned(), |value| format!("{:.6e}", value + 0.0))
 }
 
 pub fn same(a: &[String], b: &[String]) -> bool {

@@ -37,6 +37,8 @@ pub struct Variant {
     pub threads: usize,
     pub shards: u16,
     pub crashes: usize,
+    /// State is divided and spilled almost at once.
+    pub spills: bool,
     /// A part of the rows is there before the views.
     pub late_views: bool,
     /// Each row is done before the next one comes.
@@ -52,10 +54,12 @@ impl fmt::Display for Variant {
             threads,
             shards,
             crashes,
+            spills,
             late_views,
             lockstep,
         } = self;
         let order = if *shuffled { "shuffled" } else { "in order" };
+        let spills = if *spills { ", spilling" } else { "" };
         let late = if *late_views {
             ", views made later"
         } else {
@@ -64,7 +68,7 @@ impl fmt::Display for Variant {
         let one = if *lockstep { ", row by row" } else { "" };
         write!(
             f,
-            "{order}, steps of {step_rows}, {threads} threads, {shards} shards, {crashes} crashes{late}{one} (SLT_SEED={seed})"
+            "{order}, steps of {step_rows}, {threads} threads, {shards} shards, {crashes} crashes{spills}{late}{one} (SLT_SEED={seed})"
         )
     }
 }
@@ -79,13 +83,14 @@ impl Variant {
             threads: 1,
             shards: 1,
             crashes: 0,
+            spills: false,
             late_views: false,
             lockstep: false,
         }
     }
 }
 
-/// Steps of 1, 7 and 1,000 rows; threads, shards and order both ways; with and without crashes.
+/// Steps of 1, 7 and 1,000 rows; threads, shards and order both ways; with and without crashes; half of them with hardly any memory.
 fn all(group: &Group, seed: u64) -> Vec<Variant> {
     let mut found = Vec::new();
     for (number, step_rows) in [1, 7, 1_000].into_iter().enumerate() {
@@ -98,6 +103,7 @@ fn all(group: &Group, seed: u64) -> Vec<Variant> {
                 threads: if on(1) { 4 } else { 1 },
                 shards: if on(3) { 4 } else { 1 },
                 crashes: if on(2) { 3 } else { 0 },
+                spills: (bits / 2 + number) % 2 == 0,
                 late_views: (bits + number) % 3 == 0,
                 lockstep: false,
             });
