@@ -52,6 +52,58 @@ async fn typed_one_by_one_and_read_across_pipelines() {
     node.engine.stop().await;
 }
 
+/// What keeps rows for ever is named when it is made and when it is explained; a time to live, a window or a table's keys end that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_that_keep_rows_for_ever_are_named() {
+    let node = Node::new().await;
+    for source in ["a", "b"] {
+        node.sql(&format!(
+            "CREATE SOURCE {source} (k BIGINT, v BIGINT, ts TIMESTAMPTZ, WATERMARK FOR ts AS ts) WITH (topic = '{source}', format = 'json')"
+        ))
+        .await;
+    }
+    node.sql("CREATE SOURCE timeless (k BIGINT) WITH (topic = 'c', format = 'json')")
+        .await;
+    node.sql("CREATE TABLE t (k BIGINT PRIMARY KEY, v BIGINT) WITH (topic = 't', format = 'json')")
+        .await;
+    let both = "SELECT a.k, a.v, b.v AS w FROM a JOIN b ON a.k = b.k";
+    let grouped = "SELECT k, count(*) AS n FROM a GROUP BY k";
+    let cases = [
+        (both, "", Some("join-")),
+        (both, "WITH (ttl = '1 hour')", None),
+        (grouped, "", Some("aggregate-")),
+        (grouped, "WITH (ttl = '1 hour')", None),
+        ("SELECT a.k, t.v FROM a JOIN t ON a.k = t.k", "", None),
+        ("SELECT v, count(*) AS n FROM t GROUP BY v", "", None),
+        (
+            "SELECT k, window_end, count(*) AS n FROM TUMBLE(a, ts, INTERVAL '1 minute') GROUP BY k, window_start, window_end",
+            "",
+            None,
+        ),
+    ];
+    for (number, (query, options, named)) in cases.into_iter().enumerate() {
+        let create = format!("CREATE MATERIALIZED VIEW v{number} {options} AS {query}");
+        let told = node.engine.execute(&create, None).await.unwrap();
+        let told = told[0].message.clone().unwrap();
+        let plan = node.rows(&format!("EXPLAIN v{number}")).await.join("\n");
+        for text in [told, plan] {
+            let warning = text.split_once("warning: ").map(|(_, warning)| warning);
+            assert_eq!(warning.is_some(), named.is_some(), "{query}: {text}");
+            assert!(
+                warning.is_none_or(|w| w.starts_with(named.unwrap())),
+                "{text}"
+            );
+        }
+    }
+    let without = "CREATE MATERIALIZED VIEW w WITH (ttl = '1 hour') AS SELECT k FROM timeless";
+    let why = refused(&node, without).await;
+    assert!(
+        why.contains("event time") && why.contains("WATERMARK"),
+        "{why}"
+    );
+    node.engine.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_applied_again_is_harmless_and_a_change_needs_a_word() {
     let node = Node::new().await;
