@@ -288,3 +288,72 @@ fn rows_behind_the_watermark_are_late_and_left_out() {
     assert_eq!(step("l", at(20), 20), (0, 0));
     assert_eq!(step("r", at(20), 20), (1, 0));
 }
+
+fn fixed(text: &str, l: &[Option<i64>], r: &[Option<i64>]) -> Vec<String> {
+    let graph = planned(text, Emit::Changes, false);
+    let mut running = Dataflow::new(&graph).unwrap();
+    let side = |keys: &[Option<i64>]| {
+        let rows: Vec<_> = keys
+            .iter()
+            .map(|k| ((*k, None, None, None, None), true))
+            .collect();
+        vec![delta(&rows)]
+    };
+    let out = running.step([("l", side(l)), ("r", side(r))], &mut context());
+    let mut view = View::default();
+    view.apply(&out.unwrap());
+    let lines = view.0.into_iter();
+    lines
+        .flat_map(|(line, n)| std::iter::repeat_n(line, n as usize))
+        .collect()
+}
+
+/// What PostgreSQL answers, where DataFusion by itself answers otherwise.
+#[test]
+fn answers_of_postgresql() {
+    let (l, r) = (
+        [Some(1), Some(1), Some(1), Some(2), None],
+        [Some(1), Some(1), Some(3), None],
+    );
+    let all = |op: &str| fixed(&format!("SELECT k FROM l {op} ALL SELECT k FROM r"), &l, &r);
+    assert_eq!(all("INTERSECT"), ["1", "1", "NULL"]);
+    assert_eq!(all("EXCEPT"), ["1", "2"]);
+    let not_in = "SELECT k FROM l WHERE k NOT IN (SELECT k FROM r)";
+    assert_eq!(
+        fixed(not_in, &l, &r),
+        Vec::<String>::new(),
+        "a NULL in the set"
+    );
+    assert_eq!(fixed(not_in, &l, &r[..3]), ["2"]);
+    assert_eq!(fixed(not_in, &l, &[]), ["1", "1", "1", "2", "NULL"]);
+    let value = "SELECT k, k IN (SELECT k FROM r) AS a FROM l";
+    assert_eq!(fixed(value, &l[2..], &r), ["1|true", "2|NULL", "NULL|NULL"]);
+    assert_eq!(
+        fixed(value, &l[2..], &[]),
+        ["1|false", "2|false", "NULL|false"]
+    );
+}
+
+/// A scalar subquery with two rows is an error of the row that asks, and only as long as there are two.
+#[test]
+fn a_scalar_subquery_of_two_rows_withholds_the_row_that_asks() {
+    let text = "SELECT k, (SELECT s FROM r WHERE r.k = l.k) AS s FROM l";
+    let mut running = Dataflow::new(&planned(text, Emit::Changes, false)).unwrap();
+    let row = |k: i64, s: &str| (Some(k), Some(s.to_owned()), None, None, None);
+    let mut view = View::default();
+    let mut step = |name: &str, changes: &[(Row, bool)]| {
+        let mut ctx = context();
+        let out = running
+            .step([(name, vec![delta(changes)])], &mut ctx)
+            .unwrap();
+        view.apply(&out);
+        (view.0.keys().cloned().collect::<Vec<_>>(), ctx.errors.len())
+    };
+    step("l", &[(row(1, ""), true), (row(2, ""), true)]);
+    let (rows, errors) = step("r", &[(row(1, "a"), true), (row(2, "b"), true)]);
+    assert_eq!((rows, errors), (vec!["1|a".into(), "2|b".into()], 0));
+    let (rows, errors) = step("r", &[(row(1, "c"), true)]);
+    assert_eq!((rows, errors), (vec!["2|b".into()], 1));
+    let (rows, _) = step("r", &[(row(1, "a"), false)]);
+    assert_eq!(rows, ["1|c", "2|b"]);
+}
