@@ -145,7 +145,7 @@ impl Finder<'_> {
             JoinOperator::AsOf { .. } => self.refuse(
                 span,
                 "ASOF JOIN is not known in a view",
-                "write JOIN t FOR SYSTEM_TIME AS OF a.ts ON ...",
+                "join with the table itself, whose later changes correct the result; or JOIN ON a.ts >= b.ts and keep the newest by row_number()",
             ),
             JoinOperator::CrossApply | JoinOperator::OuterApply => self.refuse(
                 span,

@@ -386,7 +386,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "SELECT p.id FROM payments p ASOF JOIN cards c MATCH_CONDITION (p.ts >= c.since) ON p.card = c.card",
         "1:39 ASOF JOIN",
-        "FOR SYSTEM_TIME AS OF",
+        "row_number()",
+    ),
+    (
+        "SELECT p.id FROM payments p JOIN cards FOR SYSTEM_TIME AS OF p.ts AS c ON p.card = c.card",
+        "1:40 FOR SYSTEM_TIME AS OF",
+        "row_number()",
     ),
     (
         "SELECT p.id FROM payments p JOIN cards c USING (cart)",
