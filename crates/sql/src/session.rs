@@ -13,7 +13,8 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use crate::functions::{
-    self, checked::CheckIntegers, clock::StepClock, interval::IntervalTimes, operators::Operators,
+    self, checked::CheckIntegers, clock::StepClock, doubles::Doubles, interval::IntervalTimes,
+    operators::Operators,
 };
 use crate::over::exec::StableWindows;
 use crate::types::OurTypes;
@@ -108,6 +109,7 @@ fn base() -> SessionState {
     // As in PostgreSQL 0.1 is a NUMERIC.
     options.sql_parser.parse_float_as_decimal = true;
     let mut analyzer = Analyzer::new();
+    analyzer.rules.insert(0, Arc::new(Doubles));
     analyzer.rules.push(Arc::new(CheckIntegers));
     let mut state = SessionStateBuilder::new_with_default_features()
         .with_config(config)

@@ -4,6 +4,7 @@ pub(crate) mod aggregates;
 pub(crate) mod calendar;
 pub(crate) mod checked;
 pub mod clock;
+pub(crate) mod doubles;
 pub(crate) mod interval;
 pub(crate) mod one_row;
 pub(crate) mod operators;

@@ -1,0 +1,112 @@
+//! Where a NUMERIC meets a DOUBLE, both are DOUBLE, as in PostgreSQL.
+//!
+//! An analyzer rule that runs before DataFusion's coercion, which would make both NUMERIC: `f > 0.5` would fail for every large `f` and for
+//! NaN, and `coalesce(f, 0.0)` would be no DOUBLE.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::{Between, Case, InList, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, cast};
+use datafusion::optimizer::AnalyzerRule;
+
+#[derive(Debug)]
+pub(crate) struct Doubles;
+
+impl AnalyzerRule for Doubles {
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        Ok(plan.transform_up_with_subqueries(rewrite)?.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "doubles"
+    }
+}
+
+fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut schema = merge_schema(&plan.inputs());
+    if let LogicalPlan::TableScan(scan) = &plan {
+        schema.merge(&DFSchema::try_from_qualified_schema(
+            scan.table_name.clone(),
+            &scan.source.schema(),
+        )?);
+    }
+    let names = NamePreserver::new(&plan);
+    let rewritten = plan.map_expressions(|expr| {
+        let saved = names.save(&expr);
+        let rewritten = expr.transform_up(|expr| one(expr, &schema))?;
+        Ok(rewritten.update_data(|expr| saved.restore(expr)))
+    })?;
+    match rewritten.transformed {
+        true => rewritten.map_data(LogicalPlan::recompute_schema),
+        false => Ok(rewritten),
+    }
+}
+
+/// Functions whose arguments are all of one type.
+const OF_ONE_TYPE: [&str; 6] = ["coalesce", "nvl", "ifnull", "nullif", "greatest", "least"];
+
+fn one(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let changed = match &mut expr {
+        Expr::BinaryExpr(BinaryExpr { left, right, .. }) => widen([&mut **left, right], schema)?,
+        Expr::Between(Between {
+            expr, low, high, ..
+        }) => widen([&mut **expr, low, high], schema)?,
+        Expr::InList(InList { expr, list, .. }) => {
+            widen(std::iter::once(&mut **expr).chain(list), schema)?
+        }
+        Expr::Case(case) => widen_case(case, schema)?,
+        Expr::ScalarFunction(ScalarFunction { func, args })
+            if OF_ONE_TYPE.contains(&func.name()) =>
+        {
+            widen(args, schema)?
+        }
+        _ => false,
+    };
+    Ok(match changed {
+        true => Transformed::yes(expr),
+        false => Transformed::no(expr),
+    })
+}
+
+/// `CASE x WHEN` compares `x`, and all results are of one type.
+fn widen_case(case: &mut Case, schema: &DFSchema) -> Result<bool> {
+    let mut changed = false;
+    if let Some(subject) = &mut case.expr {
+        let whens = case.when_then_expr.iter_mut().map(|(when, _)| &mut **when);
+        changed |= widen(std::iter::once(&mut **subject).chain(whens), schema)?;
+    }
+    let thens = case.when_then_expr.iter_mut().map(|(_, then)| &mut **then);
+    let results = thens.chain(case.else_expr.iter_mut().map(|e| &mut **e));
+    Ok(changed | widen(results, schema)?)
+}
+
+/// Makes DOUBLE of what is NUMERIC if one of them is DOUBLE.
+fn widen<'a>(exprs: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> Result<bool> {
+    let exprs: Vec<&mut Expr> = exprs.into_iter().collect();
+    // What has no type yet is told by the coercion that follows.
+    let types: Vec<DataType> = exprs
+        .iter()
+        .map(|expr| expr.get_type(schema).unwrap_or(DataType::Null))
+        .collect();
+    if !types.iter().any(DataType::is_floating) {
+        return Ok(false);
+    }
+    let mut changed = false;
+    for (expr, _) in exprs
+        .into_iter()
+        .zip(&types)
+        .filter(|(_, t)| t.is_decimal())
+    {
+        let decimal = std::mem::replace(expr, Expr::Literal(ScalarValue::Null, None));
+        *expr = match decimal {
+            Expr::Literal(value, about) => Expr::Literal(value.cast_to(&DataType::Float64)?, about),
+            other => cast(other, DataType::Float64),
+        };
+        changed = true;
+    }
+    Ok(changed)
+}
