@@ -23,6 +23,7 @@ pub mod parse;
 pub mod plan;
 mod precedence;
 mod provider;
+mod pushdown;
 mod query;
 mod rewrite;
 pub mod session;

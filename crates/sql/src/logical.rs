@@ -25,6 +25,7 @@ use crate::names;
 use crate::plan::temporal::TemporalBounds;
 use crate::precedence;
 use crate::provider::Provider;
+use crate::pushdown::PushDownFilters;
 use crate::rewrite;
 use crate::session::Session;
 use crate::subquery;
@@ -119,7 +120,7 @@ pub(crate) fn optimize(
             Arc::new(ExtractEquijoinPredicate::new()),
             Arc::new(EliminateCrossJoin::new()),
             Arc::new(EliminateOuterJoin::new()),
-            Arc::new(PushDownFilter::new()),
+            Arc::new(PushDownFilters(PushDownFilter::new())),
             Arc::new(OptimizeProjections::new()),
         ]
     });
