@@ -158,6 +158,34 @@ fn a_spilled_part_wakes_for_its_windows() {
 }
 
 #[test]
+fn a_large_join_is_divided_and_spilled() {
+    let mut b = Builder::default();
+    let l = b.relation("l", row_schema(), Changelog::AppendOnly);
+    let r = b.relation("r", row_schema(), Changelog::AppendOnly);
+    b.join(
+        headwater_sql::graph::JoinKind::Inner,
+        [l, r],
+        &[("k", "k")],
+        None,
+    );
+    let store = Arc::new(MemoryStore::default());
+    let mut running = Dataflow::with(&b.graph(), &division(64 * 1024, &store)).unwrap();
+    let allowed = 1024 * 1024;
+    running.allow(allowed).unwrap();
+    for round in 0..10 {
+        let keys = round * 5_000..(round + 1) * 5_000;
+        for side in ["l", "r"] {
+            let out = running.step([(side, vec![many(keys.clone())])], &mut context());
+            assert_eq!(rows(&out.unwrap()), if side == "l" { 0 } else { 5_000 });
+        }
+        running.allow(allowed).unwrap();
+        assert!(running.state_bytes() <= allowed, "{}", running.state_bytes());
+    }
+    let spilled = running.spilled();
+    assert!(spilled.parts > 20 && spilled.bytes > 0, "{spilled:?}");
+}
+
+#[test]
 fn few_keys_of_any_size_are_not_divided_for_ever() {
     let mut b = Builder::default();
     let l = b.relation("l", row_schema(), Changelog::Retracting);
