@@ -358,8 +358,9 @@ const QUERIES: &[&str] = &[
     "SELECT s, median(k) AS a, percentile_cont(0.25) WITHIN GROUP (ORDER BY f) AS b, percentile_cont(0.75) WITHIN GROUP (ORDER BY k DESC) AS c, \
         percentile_disc(0.5) WITHIN GROUP (ORDER BY d) AS e, mode() WITHIN GROUP (ORDER BY k) AS g, mode(s) AS h, \
         approx_percentile_cont(f, 0.5) AS i, approx_median(k) AS j, approx_distinct(k) AS m FROM l GROUP BY s",
-    "SELECT s, CAST(stddev(f) AS DECIMAL(18,5)) AS a, CAST(var_pop(k) AS DECIMAL(18,5)) AS b, CAST(covar_samp(f, k) AS DECIMAL(18,5)) AS c, \
-        CAST(regr_slope(f, k) AS DECIMAL(18,5)) AS e, regr_count(f, k) AS g FROM l GROUP BY s",
+    // Off by a little, so that no result lies where it is rounded either way.
+    "SELECT s, CAST(stddev(f) + 0.0000001 AS DECIMAL(18,5)) AS a, CAST(var_pop(k) + 0.0000001 AS DECIMAL(18,5)) AS b, CAST(covar_samp(f, k) + 0.0000001 AS DECIMAL(18,5)) AS c, \
+        CAST(regr_slope(f, k) + 0.0000001 AS DECIMAL(18,5)) AS e, regr_count(f, k) AS g FROM l GROUP BY s",
     "SELECT k, s, count(*) AS n, sum(f) AS x, grouping(k) AS g FROM l GROUP BY ROLLUP (k, s)",
     "SELECT k, s, t, count(*) AS n FROM l GROUP BY GROUPING SETS ((k, s), (t), (k))",
     "SELECT k, s, max(f) AS m, array_agg(DISTINCT t) AS a FROM l GROUP BY CUBE (k, s)",

@@ -1,3 +1,5 @@
+//! What a query reads of its sources, to the fields of nested columns.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::model::{Definition, Emit};

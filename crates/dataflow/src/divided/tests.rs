@@ -179,7 +179,11 @@ fn a_large_join_is_divided_and_spilled() {
             assert_eq!(rows(&out.unwrap()), if side == "l" { 0 } else { 5_000 });
         }
         running.allow(allowed).unwrap();
-        assert!(running.state_bytes() <= allowed, "{}", running.state_bytes());
+        assert!(
+            running.state_bytes() <= allowed,
+            "{}",
+            running.state_bytes()
+        );
     }
     let spilled = running.spilled();
     assert!(spilled.parts > 20 && spilled.bytes > 0, "{spilled:?}");
