@@ -15,7 +15,7 @@ CREATE MATERIALIZED VIEW cancelled AS
 -- Computed columns.
 CREATE MATERIALIZED VIEW ground_speed AS
   SELECT ts, carrier, flight, origin, dest, distance, air_time,
-         distance * 60.0 / air_time AS miles_per_hour,
+         distance * CAST(60 AS DOUBLE) / air_time AS miles_per_hour,
          dep_delay - arr_delay AS minutes_made_up
   FROM flights WHERE air_time IS NOT NULL AND distance >= 2000;
 
