@@ -1,3 +1,5 @@
+//! State divided by key holds what whole state holds, is divided when it grows and not for ever, and comes back.
+
 #![allow(clippy::unwrap_used)]
 use std::sync::Arc;
 
