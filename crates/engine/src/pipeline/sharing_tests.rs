@@ -1,3 +1,5 @@
+//! Pieces of a source that several pipelines read are decoded once.
+
 #![allow(clippy::unwrap_used)]
 use std::sync::atomic::{AtomicUsize, Ordering};
 
