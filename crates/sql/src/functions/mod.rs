@@ -9,6 +9,7 @@ pub(crate) mod interval;
 pub(crate) mod one_row;
 pub(crate) mod operators;
 pub mod pg;
+pub(crate) mod rewrite;
 pub(crate) mod session;
 pub(crate) mod sum;
 pub(crate) mod window;

@@ -11,27 +11,18 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ExprSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Case, Exists, InSubquery, SetComparison, SetQuantifier};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     BinaryExpr, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit,
 };
+
+use crate::functions::rewrite::in_node;
 
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     if let LogicalPlan::Filter(filter) = plan {
         return conjuncts(filter);
     }
-    let schema = merge_schema(&plan.inputs());
-    let names = NamePreserver::new(&plan);
-    let done = plan.map_expressions(|expr| {
-        let saved = names.save(&expr);
-        Ok(embedded(expr, &schema)?.update_data(|expr| saved.restore(expr)))
-    })?;
-    if done.transformed {
-        done.map_data(LogicalPlan::recompute_schema)
-    } else {
-        Ok(done)
-    }
+    in_node(plan, embedded)
 }
 
 fn conjuncts(filter: Filter) -> Result<Transformed<LogicalPlan>> {
