@@ -124,40 +124,19 @@ pub(super) const FUNCTIONS: &[Def] = &[
     def(
         "justify_days",
         &[over(&[Interval], Interval, |a| {
-            let i = a[0].interval();
-            Ok(O::Interval(justified(
-                i64::from(i.months),
-                i64::from(i.days),
-                i.nanoseconds,
-                true,
-                false,
-            )))
+            Ok(O::Interval(justified(a[0].interval(), true, false)))
         })],
     ),
     def(
         "justify_hours",
         &[over(&[Interval], Interval, |a| {
-            let i = a[0].interval();
-            Ok(O::Interval(justified(
-                i64::from(i.months),
-                i64::from(i.days),
-                i.nanoseconds,
-                false,
-                true,
-            )))
+            Ok(O::Interval(justified(a[0].interval(), false, true)))
         })],
     ),
     def(
         "justify_interval",
         &[over(&[Interval], Interval, |a| {
-            let i = a[0].interval();
-            Ok(O::Interval(justified(
-                i64::from(i.months),
-                i64::from(i.days),
-                i.nanoseconds,
-                true,
-                true,
-            )))
+            Ok(O::Interval(justified(a[0].interval(), true, true)))
         })],
     ),
     def(
@@ -511,14 +490,9 @@ fn make_interval(a: &[A<'_>]) -> Answer {
 
 const DAY_NS: i64 = DAY_US * 1_000;
 
-fn justified(
-    months: i64,
-    days: i64,
-    nanos: i64,
-    by_days: bool,
-    by_hours: bool,
-) -> IntervalMonthDayNano {
-    let (mut months, mut days, mut nanos) = (months, days, nanos);
+fn justified(i: IntervalMonthDayNano, by_days: bool, by_hours: bool) -> IntervalMonthDayNano {
+    let (mut months, mut days) = (i64::from(i.months), i64::from(i.days));
+    let mut nanos = i.nanoseconds;
     if by_hours {
         days += nanos / DAY_NS;
         nanos %= DAY_NS;
