@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use headwater_sql::graph as plan;
 
 use crate::codec::persist::{expect_version, get_all, invalid, put_all, put_u32};
+use crate::codec::types;
 use crate::delta::{Delta, RowKind};
 use crate::eval::{batch, broken};
 use crate::keys::KeyTable;
@@ -28,12 +29,7 @@ pub(crate) struct SetOperation {
 
 impl SetOperation {
     pub(crate) fn new(node: &plan::Node, plan: plan::SetOperation) -> Result<Self, OperatorError> {
-        let types: Vec<DataType> = node
-            .schema
-            .fields()
-            .iter()
-            .map(|f| f.data_type().clone())
-            .collect();
+        let types = types(&node.schema);
         Ok(Self {
             key: node.key.clone(),
             schema: node.schema.clone(),

@@ -17,7 +17,7 @@ use headwater_sql::over::{sorter, total_order};
 
 use super::accumulator::{Accumulator, Rows, Values, renumbered};
 use crate::codec::persist::{get_all, get_bytes, invalid, put_all, put_bytes};
-use crate::codec::{RowReader, RowWriter};
+use crate::codec::{RowReader, RowWriter, types};
 
 /// Rows that are decoded at once, and encoded at once for a snapshot.
 const ROWS_AT_ONCE: usize = 16 * 1024;
@@ -273,12 +273,7 @@ impl Accumulator for Whole {
         let groups: Vec<u32> = self.rows.keys().map(|(group, _)| *group).collect();
         put_all(out, &groups)?;
         put_all(out, &self.rows.values().copied().collect::<Vec<_>>())?;
-        let types: Vec<DataType> = self
-            .schema
-            .fields()
-            .iter()
-            .map(|f| f.data_type().clone())
-            .collect();
+        let types = types(&self.schema);
         let writer = RowWriter::new(&types).map_err(|e| invalid(e.to_string()))?;
         let rows: Vec<&[u8]> = self.rows.keys().map(|(_, row)| row.as_ref()).collect();
         for part in rows.chunks(ROWS_AT_ONCE) {
@@ -295,12 +290,7 @@ impl Accumulator for Whole {
             return Err(invalid("rows and their counts differ in number"));
         }
         (self.rows, self.heap_bytes) = (BTreeMap::new(), 0);
-        let types: Vec<DataType> = self
-            .schema
-            .fields()
-            .iter()
-            .map(|f| f.data_type().clone())
-            .collect();
+        let types = types(&self.schema);
         for (groups, counts) in groups.chunks(ROWS_AT_ONCE).zip(counts.chunks(ROWS_AT_ONCE)) {
             let mut reader = RowReader::new(&types).map_err(|e| invalid(e.to_string()))?;
             for _ in groups {

@@ -8,7 +8,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use headwater_sql::graph as plan;
 
 use crate::codec::persist::{expect_version, get_bytes, get_u64, put_bytes, put_u32, put_u64};
-use crate::codec::{RowReader, RowWriter, hash};
+use crate::codec::{RowReader, RowWriter, hash, types};
 use crate::delta::Delta;
 use crate::eval::{batch, broken};
 use crate::operator::{Due, Operator, OperatorError, StepContext};
@@ -32,8 +32,7 @@ pub(crate) struct Hold {
 
 impl Hold {
     pub(crate) fn new(node: &plan::Node, column: usize) -> Result<Self, OperatorError> {
-        let fields = node.schema.fields().iter();
-        let types: Vec<DataType> = fields.map(|f| f.data_type().clone()).collect();
+        let types = types(&node.schema);
         Ok(Self {
             key: node.key.clone(),
             schema: node.schema.clone(),

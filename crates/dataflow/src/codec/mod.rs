@@ -18,6 +18,14 @@ pub(crate) use decode::RowReader;
 pub(crate) use encode::{EncodedRows, RowWriter};
 pub(crate) use kind::Unkept;
 
+use datafusion::arrow::datatypes::{DataType, Schema};
+
+/// The types of a schema's columns, as rows are written and read by.
+pub(crate) fn types(schema: &Schema) -> Vec<DataType> {
+    let fields = schema.fields().iter();
+    fields.map(|f| f.data_type().clone()).collect()
+}
+
 /// The state's bytes do not decode: a bug or a damaged snapshot.
 #[derive(Debug, thiserror::Error)]
 #[error("state is damaged: {0}")]

@@ -10,7 +10,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use hashbrown::HashTable;
 
 use crate::codec::persist::{get_all, get_u32, invalid, put_all, put_u32};
-use crate::codec::{Arena, Damaged, EncodedRows, RowReader, RowWriter, Span, Unkept, hash};
+use crate::codec::{Arena, Damaged, EncodedRows, RowReader, RowWriter, Span, Unkept, hash, types};
 use crate::keys::NONE;
 
 /// How a row is found that came before.
@@ -56,11 +56,10 @@ pub(super) struct Applied {
 
 impl Side {
     pub(super) fn new(schema: &SchemaRef, lookup: Lookup) -> Result<Self, Unkept> {
-        let types: Vec<DataType> = schema
-            .fields()
-            .iter()
-            .map(|f| f.data_type().clone())
-            .collect();
+        Self::of_types(types(schema), lookup)
+    }
+
+    fn of_types(types: Vec<DataType>, lookup: Lookup) -> Result<Self, Unkept> {
         Ok(Self {
             lookup,
             writer: RowWriter::new(&types)?,
@@ -80,22 +79,7 @@ impl Side {
 
     /// The same side without rows.
     fn fresh(&self) -> Result<Self, Unkept> {
-        let writer = RowWriter::new(&self.types)?;
-        Ok(Self {
-            lookup: self.lookup,
-            writer,
-            types: self.types.clone(),
-            arena: Arena::default(),
-            spans: Vec::new(),
-            next: Vec::new(),
-            free: Vec::new(),
-            counts: Vec::new(),
-            matches: Vec::new(),
-            index: HashTable::new(),
-            hashes: Vec::new(),
-            prev: Vec::new(),
-            heads: Vec::new(),
-        })
+        Self::of_types(self.types.clone(), self.lookup)
     }
 
     fn nothing(&self) -> u32 {
@@ -117,10 +101,7 @@ impl Side {
     }
 
     pub(super) fn encode(&self, rows: &RecordBatch) -> EncodedRows {
-        if self.lookup == Lookup::Counted {
-            // Only weights matter, but rows that cancel out are told apart by their bytes.
-            return self.writer.encode(rows.columns(), rows.num_rows());
-        }
+        // Of a counted side, too: only weights matter there, but rows that cancel out are told apart by their bytes.
         self.writer.encode(rows.columns(), rows.num_rows())
     }
 

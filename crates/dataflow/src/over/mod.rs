@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 
 use datafusion::arrow::array::{ArrayRef, UInt32Array};
 use datafusion::arrow::compute::{concat_batches, take_record_batch};
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use hashbrown::HashMap;
 use headwater_sql::graph as plan;
@@ -22,7 +22,7 @@ use headwater_sql::over::evaluate;
 
 use crate::codec::hash::Fixed;
 use crate::codec::persist::{expect_version, put_u32};
-use crate::codec::{RowReader, RowWriter};
+use crate::codec::{RowReader, RowWriter, types};
 use crate::delta::{Delta, RowKind};
 use crate::eval::{batch, broken, row_text};
 use crate::operator::{ErrorAt, Operator, OperatorError, RowError, StepContext};
@@ -63,7 +63,6 @@ impl Over {
         input: &SchemaRef,
     ) -> Result<Self, OperatorError> {
         let fail = |e: &dyn std::fmt::Display| broken(&node.key, e);
-        let types: Vec<DataType> = types(&node.schema);
         Ok(Self {
             key: node.key.clone(),
             schema: node.schema.clone(),
@@ -71,7 +70,7 @@ impl Over {
             rows: KeyedRows::new(input, &plan.partition).map_err(|e| fail(&e))?,
             gone: Gone::of(node, &plan.partition),
             session_end: session_end(plan, input.fields().len()),
-            writer: RowWriter::new(&types).map_err(|e| fail(&e))?,
+            writer: RowWriter::new(&types(&node.schema)).map_err(|e| fail(&e))?,
             plan: plan.clone(),
         })
     }
@@ -134,8 +133,7 @@ impl Over {
     }
 
     fn try_compute(&self, keys: &[u32]) -> Result<RecordBatch, String> {
-        let types = types(&self.input);
-        let mut reader = RowReader::new(&types).map_err(|e| e.to_string())?;
+        let mut reader = RowReader::new(&types(&self.input)).map_err(|e| e.to_string())?;
         let mut parts = Vec::new();
         for (number, key) in (0..).zip(keys) {
             for (row, count) in self.rows.of_key(*key) {
@@ -202,11 +200,6 @@ fn session_end(plan: &plan::Over, width: usize) -> Option<usize> {
         headwater_sql::plan::session_bound(e).is_some_and(|(_, end)| end)
     };
     Some(width + exprs.into_iter().position(end)?)
-}
-
-fn types(schema: &SchemaRef) -> Vec<DataType> {
-    let fields = schema.fields().iter();
-    fields.map(|f| f.data_type().clone()).collect()
 }
 
 /// What leads from some rows to others: what leaves first, both in the order of the rows.

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 
 use datafusion::arrow::array::ArrayRef;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 
-use super::types;
 use crate::codec::persist::{get_bytes, get_u32, invalid, put_bytes, put_u32};
-use crate::codec::{Arena, EncodedRows, RowWriter, Span, Unkept};
+use crate::codec::{Arena, EncodedRows, RowWriter, Span, Unkept, types};
 use crate::delta::Delta;
 use crate::keys::KeyTable;
 
@@ -43,7 +42,7 @@ struct Change {
 
 impl KeyedRows {
     pub(super) fn new(input: &SchemaRef, columns: &[usize]) -> Result<Self, Unkept> {
-        let all: Vec<DataType> = types(input);
+        let all = types(input);
         let key = columns.iter().map(|c| all[*c].clone()).collect();
         Ok(Self {
             columns: columns.to_vec(),

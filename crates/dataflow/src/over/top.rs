@@ -16,11 +16,10 @@ use headwater_sql::over::{sorter, total_order};
 
 use super::gone::Gone;
 use super::list::{Before, Lists, Ranking};
-use super::types;
 use crate::codec::persist::{
     expect_version, get_all, get_bytes, invalid, put_all, put_bytes, put_u32,
 };
-use crate::codec::{RowReader, RowWriter, Span};
+use crate::codec::{RowReader, RowWriter, Span, types};
 use crate::delta::{Delta, RowKind};
 use crate::eval::{batch, broken};
 use crate::keys::KeyTable;

@@ -15,7 +15,7 @@ use datafusion::arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use datafusion::arrow::record_batch::RecordBatch;
 use headwater_sql::graph::{Node, PhysExpr, Temporal as Plan};
 
-use crate::codec::{RowReader, RowWriter, hash};
+use crate::codec::{RowReader, RowWriter, hash, types};
 use crate::delta::{Delta, RowKind};
 use crate::eval::{Evaluator, broken};
 use crate::operator::{Due, Operator, OperatorError, StepContext};
@@ -41,14 +41,8 @@ struct Span {
 
 impl Temporal {
     pub(crate) fn new(node: &Node, plan: &Plan) -> Result<Self, OperatorError> {
-        let types: Vec<_> = node
-            .schema
-            .fields()
-            .iter()
-            .map(|f| f.data_type().clone())
-            .collect();
         Ok(Self {
-            writer: RowWriter::new(&types).map_err(|e| broken(&node.key, e))?,
+            writer: RowWriter::new(&types(&node.schema)).map_err(|e| broken(&node.key, e))?,
             key: node.key.clone(),
             schema: Arc::clone(&node.schema),
             from: plan.from.clone(),
@@ -101,13 +95,7 @@ impl Temporal {
     /// Rows whose time has come, as one delta.
     fn turned(&self, turns: Vec<Turn>) -> Result<Vec<Delta>, OperatorError> {
         let damaged = |e: crate::codec::Damaged| broken(&self.key, e);
-        let types: Vec<_> = self
-            .schema
-            .fields()
-            .iter()
-            .map(|f| f.data_type().clone())
-            .collect();
-        let mut reader = RowReader::new(&types).map_err(|e| broken(&self.key, e))?;
+        let mut reader = RowReader::new(&types(&self.schema)).map_err(|e| broken(&self.key, e))?;
         let mut kinds = Vec::new();
         for turn in turns {
             for _ in 0..turn.count.unsigned_abs() {
