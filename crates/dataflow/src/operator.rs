@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 
+use datafusion::arrow::array::BooleanArray;
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::delta::Delta;
@@ -16,6 +18,45 @@ pub struct StepContext {
     pub errors: Vec<RowError>,
     /// Rows that came after their window had closed.
     pub late: Vec<LateRow>,
+}
+
+impl StepContext {
+    /// Reports late rows of a delta. A late correction is told once, by its new row.
+    pub(crate) fn tell_late(
+        &mut self,
+        operator: &str,
+        delta: &Delta,
+        late: impl Iterator<Item = u32>,
+    ) -> Result<(), ArrowError> {
+        let told: Vec<u32> = late
+            .filter(|row| delta.kind(*row as usize).adds())
+            .collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        let Delta { rows, origin, .. } = delta.take(&told)?;
+        self.late.push(LateRow {
+            operator: operator.to_owned(),
+            rows,
+            origin,
+        });
+        Ok(())
+    }
+
+    /// The rows that came in time; the others are reported.
+    pub(crate) fn in_time(
+        &mut self,
+        operator: &str,
+        delta: Delta,
+        in_time: &BooleanArray,
+    ) -> Result<Delta, ArrowError> {
+        if in_time.true_count() == delta.len() {
+            return Ok(delta);
+        }
+        let late = (0..delta.len() as u32).filter(|row| !in_time.value(*row as usize));
+        self.tell_late(operator, &delta, late)?;
+        delta.filter(in_time)
+    }
 }
 
 /// A row that an expression failed on. It is left out of the result and reported.

@@ -12,7 +12,7 @@ use super::input::Input;
 use crate::codec::persist::{get_all, get_u64, put_all, put_u64};
 use crate::delta::Delta;
 use crate::eval::broken;
-use crate::operator::{LateRow, OperatorError, StepContext};
+use crate::operator::{OperatorError, StepContext};
 use crate::times::times_us;
 
 pub(super) struct Closing {
@@ -147,20 +147,8 @@ impl Aggregate {
         if late.is_empty() {
             return Ok(None);
         }
-        // A late correction is told once, by its new row.
-        let told: Vec<u32> = late
-            .iter()
-            .copied()
-            .filter(|row| delta.kind(*row as usize).adds())
-            .collect();
-        if !told.is_empty() {
-            let Delta { rows, origin, .. } = delta.take(&told).map_err(|e| e.to_string())?;
-            ctx.late.push(LateRow {
-                operator: self.key.clone(),
-                rows,
-                origin,
-            });
-        }
+        ctx.tell_late(&self.key, delta, late.iter().copied())
+            .map_err(|e| e.to_string())?;
         let mut good = vec![true; delta.len()];
         late.iter().for_each(|row| good[*row as usize] = false);
         Ok(Some(good.into()))

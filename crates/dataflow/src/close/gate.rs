@@ -8,7 +8,7 @@ use headwater_sql::graph as plan;
 use crate::codec::persist::{expect_version, get_u64, put_u32, put_u64};
 use crate::delta::Delta;
 use crate::eval::broken;
-use crate::operator::{LateRow, Operator, OperatorError, StepContext};
+use crate::operator::{Operator, OperatorError, StepContext};
 use crate::times::times_us;
 
 const VERSION: u32 = 1;
@@ -29,16 +29,16 @@ impl Gate {
         }
     }
 
-    /// Which rows are on time.
-    fn judge(&self, delta: &Delta) -> Result<Vec<bool>, String> {
+    /// Which rows are in time.
+    fn judge(&self, delta: &Delta) -> Result<BooleanArray, String> {
         let times = times_us(delta.rows.column(self.plan.column))?;
         let own = delta.origin.as_ref().map(|o| &o.watermark);
         let watermark = |row: usize| own.map_or(i64::MIN, |w| w[row]).max(self.closed_us);
-        let on_time = |(row, time): (usize, &i64)| match self.plan.session {
-            true => *time >= watermark(row),
-            false => *time > watermark(row),
+        let in_time = |(row, time): (usize, &i64)| match self.plan.session {
+            true => Some(*time >= watermark(row)),
+            false => Some(*time > watermark(row)),
         };
-        Ok(times.iter().enumerate().map(on_time).collect())
+        Ok(times.iter().enumerate().map(in_time).collect())
     }
 }
 
@@ -49,23 +49,8 @@ impl Operator for Gate {
         delta: Delta,
         ctx: &mut StepContext,
     ) -> Result<Vec<Delta>, OperatorError> {
-        let on_time = self.judge(&delta).map_err(|e| broken(&self.key, e))?;
-        if on_time.iter().all(|fine| *fine) {
-            return Ok(vec![delta]);
-        }
-        // A late correction is told once, by its new row.
-        let told: Vec<u32> = (0..delta.len() as u32)
-            .filter(|row| !on_time[*row as usize] && delta.kind(*row as usize).adds())
-            .collect();
-        if !told.is_empty() {
-            let Delta { rows, origin, .. } = delta.take(&told).map_err(|e| broken(&self.key, e))?;
-            ctx.late.push(LateRow {
-                operator: self.key.clone(),
-                rows,
-                origin,
-            });
-        }
-        let passed = delta.filter(&BooleanArray::from(on_time));
+        let in_time = self.judge(&delta).map_err(|e| broken(&self.key, e))?;
+        let passed = ctx.in_time(&self.key, delta, &in_time);
         Ok(vec![passed.map_err(|e| broken(&self.key, e))?])
     }
 

@@ -10,7 +10,7 @@ use headwater_sql::graph::Within;
 use super::Join;
 use crate::codec::persist::{get_all, get_u64, put_all, put_u64};
 use crate::delta::Delta;
-use crate::operator::{LateRow, OperatorError, StepContext};
+use crate::operator::{OperatorError, StepContext};
 use crate::times::times_us;
 
 /// Rows are let go in pieces of time: this part of how long they are kept.
@@ -142,18 +142,8 @@ impl Join {
             times[row] >= watermark.saturating_sub(slack)
         };
         let mask: BooleanArray = (0..times.len()).map(|row| Some(in_time(row))).collect();
-        if mask.true_count() == times.len() {
-            return Ok(delta);
-        }
-        let late = (0..times.len() as u32).filter(|row| !mask.value(*row as usize));
-        let late: Vec<u32> = late.collect();
-        let Delta { rows, origin, .. } = delta.take(&late).map_err(|e| self.broken(e))?;
-        ctx.late.push(LateRow {
-            operator: self.key.clone(),
-            rows,
-            origin,
-        });
-        delta.filter(&mask).map_err(|e| self.broken(e))
+        let kept = ctx.in_time(&self.key, delta, &mask);
+        kept.map_err(|e| self.broken(e))
     }
 
     pub(super) fn wait(&mut self, side: usize, time_us: i64, key: u32, place: u32) {

@@ -7,7 +7,7 @@ use headwater_sql::graph::Node;
 
 use crate::codec::persist::{get_u64, put_u64};
 use crate::delta::Delta;
-use crate::operator::{LateRow, StepContext};
+use crate::operator::StepContext;
 use crate::times::times_us;
 
 pub(crate) struct Gone {
@@ -39,25 +39,9 @@ impl Gone {
             return Ok(delta);
         };
         let ends = times_us(delta.rows.column(column))?;
-        let on_time: Vec<bool> = ends.iter().map(|end| *end >= self.us).collect();
-        if on_time.iter().all(|fine| *fine) {
-            return Ok(delta);
-        }
-        // A late correction is told once, by its new row.
-        let told: Vec<u32> = (0..delta.len() as u32)
-            .filter(|row| !on_time[*row as usize] && delta.kind(*row as usize).adds())
-            .collect();
-        if !told.is_empty() {
-            let Delta { rows, origin, .. } = delta.take(&told).map_err(|e| e.to_string())?;
-            ctx.late.push(LateRow {
-                operator: operator.to_owned(),
-                rows,
-                origin,
-            });
-        }
-        delta
-            .filter(&BooleanArray::from(on_time))
-            .map_err(|e| e.to_string())
+        let in_time: BooleanArray = ends.iter().map(|end| Some(*end >= self.us)).collect();
+        let kept = ctx.in_time(operator, delta, &in_time);
+        kept.map_err(|e| e.to_string())
     }
 
     /// The keys whose window ended before `older_than_us`: to be forgotten, for good.
