@@ -120,7 +120,7 @@ impl Dataflow {
             }
             dataflow.nodes.push(Running {
                 key: node.key.clone(),
-                kind: kind(&node.op),
+                kind: node.op.kind(),
                 operator,
                 columns: node.schema.fields().len(),
                 users: Vec::new(),
@@ -462,23 +462,4 @@ fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, Ope
         Op::Gate(plan) => Some(Box::new(Gate::new(node, plan))),
         Op::Close { column } => Some(Box::new(Hold::new(node, *column)?)),
     })
-}
-
-fn kind(op: &Op) -> &'static str {
-    match op {
-        Op::Relation { .. } => "relation",
-        Op::Constant { .. } => "constant",
-        Op::Filter { .. } => "filter",
-        Op::Project { .. } => "project",
-        Op::Unnest => "unnest",
-        Op::Temporal(_) => "temporal",
-        Op::Aggregate(_) => "aggregate",
-        Op::Join(_) => "join",
-        Op::SetOperation(_) => "setop",
-        Op::Union => "union",
-        Op::Over(_) => "over",
-        Op::TopN(_) => "top",
-        Op::Gate(_) => "gate",
-        Op::Close { .. } => "close",
-    }
 }

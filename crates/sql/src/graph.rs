@@ -112,6 +112,26 @@ impl Op {
             _ => None,
         }
     }
+
+    /// What it is called where nodes are listed, and the first part of a node's key.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Relation { .. } => "relation",
+            Self::Constant { .. } => "constant",
+            Self::Filter { .. } => "filter",
+            Self::Project { .. } => "project",
+            Self::Unnest => "unnest",
+            Self::Temporal(_) => "temporal",
+            Self::Aggregate(_) => "aggregate",
+            Self::Join(_) => "join",
+            Self::SetOperation(_) => "setop",
+            Self::Union => "union",
+            Self::Over(_) => "over",
+            Self::TopN(_) => "top",
+            Self::Gate(_) => "gate",
+            Self::Close { .. } => "close",
+        }
+    }
 }
 
 /// A row is there while `from <= now < until` holds for all of these times (Timestamp in microseconds, UTC; NULL is never).

@@ -122,17 +122,9 @@ impl Builder<'_> {
         leaf: Option<Relation>,
     ) -> NodeId {
         let id = self.graph.nodes.len();
-        let kind = kind(&op);
-        let position = self
-            .graph
-            .nodes
-            .iter()
-            .filter(|n| super::build::kind(&n.op) == kind)
-            .count()
-            + 1;
         let mut node = Node {
             id,
-            key: format!("{kind}-{position}"),
+            key: fresh_key(&self.graph.nodes, &op),
             op,
             inputs,
             schema,
@@ -327,24 +319,11 @@ impl Builder<'_> {
     }
 }
 
-/// The first part of a node's key.
-pub(super) fn kind(op: &Op) -> &'static str {
-    match op {
-        Op::Relation { .. } => "relation",
-        Op::Constant { .. } => "constant",
-        Op::Filter { .. } => "filter",
-        Op::Project { .. } => "project",
-        Op::Unnest => "unnest",
-        Op::Temporal(_) => "temporal",
-        Op::Aggregate(_) => "aggregate",
-        Op::Join(_) => "join",
-        Op::SetOperation(_) => "setop",
-        Op::Union => "union",
-        Op::Over(_) => "over",
-        Op::TopN(_) => "top",
-        Op::Gate(_) => "gate",
-        Op::Close { .. } => "close",
-    }
+/// The key of a node that comes to these: what it is, and which of its kind.
+pub(super) fn fresh_key(nodes: &[Node], op: &Op) -> String {
+    let kind = op.kind();
+    let before = nodes.iter().filter(|n| n.op.kind() == kind).count();
+    format!("{kind}-{}", before + 1)
 }
 
 /// The same columns, all nullable and without metadata, so that batch and streaming results have one schema.

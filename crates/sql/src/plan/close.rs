@@ -4,7 +4,7 @@
 //! against late rows where rows get their windows, and gives its rows out at the end.
 
 use super::Refused;
-use super::build::{Built, kind};
+use super::build::{Built, fresh_key};
 use super::lineage::{self, Lineage, session_bound};
 use crate::graph::{Gate, Node, NodeId, Op};
 
@@ -156,11 +156,9 @@ fn insert_after(built: &mut Built, place: NodeId, op: Op) {
             };
         }
     }
-    let name = kind(&op);
-    let same = built.graph.nodes.iter().filter(|n| kind(&n.op) == name);
     let node = Node {
         id: place + 1,
-        key: format!("{name}-{}", same.count() + 1),
+        key: fresh_key(&built.graph.nodes, &op),
         inputs: vec![place],
         schema: built.graph.nodes[place].schema.clone(),
         props: lineage::unknown(),
