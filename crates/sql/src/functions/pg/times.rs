@@ -501,11 +501,13 @@ fn justified(i: IntervalMonthDayNano, by_days: bool, by_hours: bool) -> Interval
         months += days / 30;
         days %= 30;
     }
-    if by_days && by_hours {
-        if months > 0 && (days < 0 || (days == 0 && nanos < 0)) {
+    if by_days {
+        // Months and days get one sign; hours count for it only where they are asked about.
+        let hours = if by_hours { nanos } else { 0 };
+        if months > 0 && (days < 0 || (days == 0 && hours < 0)) {
             days += 30;
             months -= 1;
-        } else if months < 0 && (days > 0 || (days == 0 && nanos > 0)) {
+        } else if months < 0 && (days > 0 || (days == 0 && hours > 0)) {
             days -= 30;
             months += 1;
         }
