@@ -1,5 +1,5 @@
 //! Expressions and PostgreSQL's answers to them: `tests/postgres/*.txt`, one `expression  =>  answer` a line. The answers were given by a
-//! real PostgreSQL; `tests/e2e` asks one again.
+//! real PostgreSQL 15; `tests/e2e/test_expressions.py` asks one again.
 #![allow(clippy::unwrap_used)]
 
 use std::fmt::Write as _;
