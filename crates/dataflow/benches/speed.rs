@@ -367,6 +367,7 @@ fn joins() -> Bench {
             on,
             null_equal: false,
             within: None,
+            lookup: false,
             filter: None,
         });
         nodes.push(node(

@@ -15,7 +15,7 @@ use crate::delta::Delta;
 use crate::divided::{Divided, Spilled};
 use crate::eval::broken;
 use crate::frames::{FrameReader, FrameWriter};
-use crate::join::Join;
+use crate::join::{Join, lookup::LookUp};
 use crate::operator::{Due, Operator, OperatorError, StepContext};
 use crate::over::{Over, top::Top};
 use crate::setop::SetOperation;
@@ -458,6 +458,9 @@ fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, Ope
             !append_only(inputs[0]),
         )?)),
         Op::SetOperation(plan) => Some(Box::new(SetOperation::new(node, *plan)?)),
+        Op::Join(plan) if plan.lookup => {
+            Some(Box::new(LookUp::new(node, plan, [inputs[0], inputs[1]])?))
+        }
         Op::Join(plan) => Some(Box::new(Join::new(node, plan, [inputs[0], inputs[1]])?)),
         Op::Gate(plan) => Some(Box::new(Gate::new(node, plan))),
         Op::Close { column } => Some(Box::new(Hold::new(node, *column)?)),

@@ -198,6 +198,7 @@ impl Builder {
                 on,
                 null_equal: false,
                 within: None,
+                lookup: false,
                 filter,
             }),
             inputs.to_vec(),

@@ -15,8 +15,8 @@ use headwater_formats::JsonEncoder;
 use headwater_sql::ast;
 use headwater_sql::model::{Catalog, Definition, Relation, SourceDef};
 use headwater_sql::{
-    Planner, Session, SqlError, explain, input_graph_at, physical_schema_of, topic_relation,
-    topic_schema,
+    Planner, Session, SqlError, VERSIONS, explain, input_graph_at, physical_schema_of,
+    topic_relation, topic_schema,
 };
 use headwater_views::{Query, batches_table, lazy_table, view_table};
 
@@ -183,6 +183,12 @@ impl Engine {
         }
         if name == builtin::ERRORS {
             return batches_table(builtin::errors_schema(), vec![self.errors()?]).map_err(failed);
+        }
+        if let Some(table) = name.strip_suffix(VERSIONS)
+            && let Some(object) = objects.get(table)
+            && let Definition::Table(table) = &object.definition
+        {
+            return self.source_table(table.versions());
         }
         match objects.get(name).map(|object| &object.definition) {
             Some(Definition::Source(source)) => self.source_table(source.clone()),

@@ -11,6 +11,7 @@ pub mod table;
 mod text;
 pub mod time;
 pub mod types;
+pub mod versions;
 
 pub mod json;
 
@@ -19,3 +20,4 @@ pub use format::{Decoder, Format, Settings, by_name};
 pub use json::{BoundRows, JsonDecoder, JsonEncoder};
 pub use table::{TableBatch, TableDecoder};
 pub use types::sql_name;
+pub use versions::VersionsDecoder;

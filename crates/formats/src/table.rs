@@ -144,6 +144,13 @@ impl TableDecoder {
         self.deleted.len()
     }
 
+    /// Takes back the records from `rows` on.
+    pub fn truncate(&mut self, rows: usize) {
+        self.keys.truncate(rows);
+        self.rest.truncate(rows);
+        self.deleted.truncate(rows);
+    }
+
     /// The records so far; the decoder starts over.
     pub fn finish(&mut self) -> Result<TableBatch, FormatError> {
         let deleted = std::mem::take(&mut self.deleted);

@@ -227,6 +227,10 @@ fn condition(node: &Node, join: &Join, graph: &Graph) -> String {
         .iter()
         .map(|(l, r)| format!("{}.{} {equals} {}.{}", name(0), shown(l), name(1), shown(r)));
     let on: Vec<String> = on.chain(join.filter.as_ref().map(shown)).collect();
+    let kind = match join.lookup {
+        true => format!("{kind} as of now()"),
+        false => kind.to_owned(),
+    };
     if on.is_empty() {
         return format!("{kind}, every pair");
     }
@@ -298,6 +302,8 @@ fn facts(node: &Node, graph: &Graph) -> String {
                 facts.push(format!(
                     "state: left rows until the watermark is {left} s past them, right rows {right} s"
                 ));
+            } else if join.lookup {
+                facts.push("state: right side".to_owned());
             } else {
                 facts.push(if counted {
                     "state: left rows, right keys".to_owned()

@@ -247,6 +247,9 @@ pub struct Join {
     pub filter: Option<PhysExpr>,
     /// Of an interval join of two sides that only grow: when a row can be let go.
     pub within: Option<Within>,
+    /// `FOR SYSTEM_TIME AS OF now()`: a left row meets what the right side holds at the end of its step, and is done with. Left rows are only
+    /// ever added.
+    pub lookup: bool,
 }
 
 /// How far apart in event time rows can match. All times in microseconds, by side.

@@ -28,15 +28,19 @@ use crate::provider::Provider;
 use crate::pushdown::PushDownFilters;
 use crate::rewrite;
 use crate::session::Session;
+use crate::spelling;
 use crate::subquery;
 use crate::translate::in_query;
 use crate::types;
+use crate::versions;
 
 /// The query bound to the catalog; inline views are expanded.
 pub(crate) fn bind(provider: &Provider<'_>, query: &Query) -> Result<LogicalPlan> {
     let mut ast = query.ast.clone();
     precedence::mend(&mut ast);
     names::name_columns(&mut ast);
+    spelling::mend(query, &mut ast)?;
+    versions::resolve(provider, query, &mut ast)?;
     subquery::scalar::guard(&mut ast, &provider.aggregate_names());
     rewrite::query(&mut ast);
     let planner = SqlToRel::new_with_options(provider, parser_options());

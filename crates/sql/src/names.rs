@@ -77,6 +77,11 @@ fn expr_name(expr: &Expr) -> Option<String> {
             inner => expr_name(inner),
         },
         Expr::Nested(inner) => expr_name(inner),
+        Expr::Subquery(query) => match query.body.as_select()?.projection.as_slice() {
+            [item @ SelectItem::UnnamedExpr(expr)] => expr_name(expr).or_else(|| plain_name(item)),
+            [item] => plain_name(item),
+            _ => None,
+        },
         Expr::Case { .. } => Some("case".to_owned()),
         Expr::Extract { .. } => Some("extract".to_owned()),
         Expr::Substring { .. } => Some("substring".to_owned()),

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
     AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
 
+use crate::catalog::{VERSIONS, versions_of};
 use crate::error::SqlError;
 use crate::logical;
 use crate::model::{Catalog, Relation, RelationKind};
@@ -61,6 +62,14 @@ impl<'a> Provider<'a> {
         }
     }
 
+    pub fn catalog(&self) -> &dyn Catalog {
+        self.catalog
+    }
+
+    pub fn session(&self) -> &Session {
+        self.session
+    }
+
     pub fn function_names(&self) -> Vec<String> {
         let mut names = self.udf_names();
         names.extend(self.udaf_names());
@@ -69,6 +78,17 @@ impl<'a> Provider<'a> {
 
     pub fn aggregate_names(&self) -> Vec<String> {
         self.udaf_names()
+    }
+
+    /// Of the catalog, or the versions of a table of it.
+    fn relation(&self, name: &str) -> Option<Relation> {
+        match name.strip_suffix(VERSIONS) {
+            None => self.catalog.relation(name),
+            Some(table) => {
+                let table = self.catalog.relation(table)?;
+                (table.kind == RelationKind::Table).then(|| versions_of(&table))
+            }
+        }
     }
 
     fn unknown(&self, name: &str) -> DataFusionError {
@@ -101,7 +121,7 @@ impl ContextProvider for Provider<'_> {
     fn get_table_source(&self, reference: TableReference) -> Result<Arc<dyn TableSource>> {
         let name = reference.table();
         let schema_is_ours = reference.schema().is_none_or(|schema| schema == "public");
-        let relation = self.catalog.relation(name).filter(|_| schema_is_ours);
+        let relation = self.relation(name).filter(|_| schema_is_ours);
         let relation = relation.ok_or_else(|| self.unknown(name))?;
         let inline = match &relation.kind {
             RelationKind::Inline { query } => Some(self.expand(name, query)?),

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 mod calls;
+mod flink;
 mod literals;
 mod sets;
 
@@ -141,6 +142,7 @@ fn rewritten(expr: &Expr) -> Option<Expr> {
             span,
         )),
         Expr::Function(function) => named(function, span),
+        Expr::Floor { expr, field } => flink::floored(expr, field, span),
         other => pattern(other, span),
     }
 }

@@ -85,6 +85,21 @@ impl Source {
         self.error_over(at, 1, message)
     }
 
+    /// Where a part of the text stands first.
+    pub fn find(&self, part: &str) -> Option<Position> {
+        let at = self.text().find(part)?;
+        Some(position_in(self.text(), at))
+    }
+
+    /// The place of a word right behind this part, as a position within it.
+    pub fn find_behind(&self, word: &str) -> Option<Position> {
+        let behind = self.whole.get(self.end..)?;
+        let next = behind.trim_start();
+        let found = next.get(..word.len())?.eq_ignore_ascii_case(word);
+        let at = self.whole.len() - next.len();
+        found.then(|| position_in(self.whole.get(self.start..).unwrap_or(""), at - self.start))
+    }
+
     /// Characters of the word that begins at a position, at least 1.
     fn word_width(&self, at: Position) -> u32 {
         let rest = self.text().get(self.offset_of(at)..).unwrap_or("");

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::Span as SqlSpan;
 use crate::ast::Query;
 use crate::error::{Carried, SqlError};
 use crate::nearest;
+use crate::plan::places;
 use crate::source::{Position, Source};
 use plainly::{in_our_types, plainly, way_out};
 
@@ -36,6 +37,16 @@ pub(crate) fn translate(
     error: &DataFusionError,
     functions: &[String],
 ) -> SqlError {
+    placed(source, error, functions, &|_| None)
+}
+
+/// The same; `place` tells where what a message speaks of stands if the error does not.
+fn placed(
+    source: &Source,
+    error: &DataFusionError,
+    functions: &[String],
+    place: &dyn Fn(&str) -> Option<Position>,
+) -> SqlError {
     if let Some(carried) = carried(error) {
         return carried;
     }
@@ -50,6 +61,11 @@ pub(crate) fn translate(
         column: s.start.column as u32,
     });
     let at = at.or_else(|| name.and_then(|name| find_word(source, &name)));
+    let at = match at {
+        // What is told of the whole query may have a place of its own.
+        None | Some(Position::START) => place(&message).or(at),
+        known => known,
+    };
     let error = match at {
         Some(at) => source.error(at, message),
         None => source.error_at_start(message),
@@ -59,7 +75,9 @@ pub(crate) fn translate(
 
 /// The same, when the query's source is at hand.
 pub(crate) fn in_query(query: &Query, error: &DataFusionError, functions: &[String]) -> SqlError {
-    translate(&query.source, error, functions)
+    placed(&query.source, error, functions, &|message| {
+        places::place(query, message)
+    })
 }
 
 fn carried(error: &DataFusionError) -> Option<SqlError> {
@@ -274,7 +292,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 }
 
 /// Where a word stands in a text first, as a whole word and ignoring case.
-fn find_word(source: &Source, word: &str) -> Option<Position> {
+pub(crate) fn find_word(source: &Source, word: &str) -> Option<Position> {
     let text = source.text().to_lowercase();
     let word = word.to_lowercase();
     let inner = |c: char| c.is_alphanumeric() || c == '_';

@@ -23,6 +23,10 @@ pub fn unbounded(graph: &Graph, is_stream: &dyn Fn(&str) -> bool) -> Vec<String>
                 (any && !plan.group.is_empty() && node.props.window_end.is_none())
                     .then_some("a row for every key that ever came")
             }
+            Op::Join(join) if join.lookup => inputs
+                .last()
+                .is_some_and(|grows| *grows)
+                .then_some("every row of what is looked up"),
             Op::Join(_) => inputs
                 .iter()
                 .all(|grows| *grows)

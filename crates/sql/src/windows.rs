@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::ast::{self, FunctionArg, ObjectName, Spanned, Ta
 use crate::functions::calendar::{self, Length, Shape};
 use crate::functions::session;
 use crate::functions::window::{self, HOP_WINDOWS_MAX, WINDOW_END, WINDOW_START};
+use crate::made;
 use crate::translate::refusal;
 use crate::types::{timestamptz, to_sql};
 
@@ -247,18 +248,7 @@ fn as_relation(expr: ast::Expr) -> Option<TableFactor> {
         ast::Expr::Nested(inner) => return as_relation(*inner),
         _ => return None,
     };
-    Some(TableFactor::Table {
-        name: ObjectName::from(parts),
-        alias: None,
-        args: None,
-        with_hints: Vec::new(),
-        version: None,
-        with_ordinality: false,
-        partitions: Vec::new(),
-        json_path: None,
-        sample: None,
-        index_hints: Vec::new(),
-    })
+    Some(made::relation(ObjectName::from(parts), None, None))
 }
 
 fn refuse_taken_names(input: &LogicalPlan, name: &ObjectName) -> Result<()> {

@@ -7,6 +7,7 @@
 
 mod divide;
 mod drive;
+pub(crate) mod lookup;
 mod output;
 mod side;
 mod state;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use headwater_connect::{StepLog, TopicInfo};
 use headwater_sql::model::{AlertDef, Definition, SinkDef, ViewDef};
 use headwater_sql::{
-    PlannedView, Planner, Session, SqlError, clock_watermark, explain, input_graph_at,
+    PlannedView, Planner, Session, SqlError, VERSIONS, clock_watermark, explain, input_graph_at,
     physical_schema_of,
 };
 
@@ -170,6 +170,16 @@ impl Builder<'_> {
             || self.flows.iter().any(|(f, _)| f.name == name);
         if known {
             return Ok(());
+        }
+        if let Some(table) = name.strip_suffix(VERSIONS)
+            && let Some(object) = self.objects.get(table)
+            && let Definition::Table(def) = &object.definition
+        {
+            return self.add_input(&Object {
+                name: name.to_owned(),
+                definition: Definition::Source(def.versions()),
+                ..object.as_ref().clone()
+            });
         }
         let object = self.objects.get(name).ok_or_else(|| {
             SqlError::new(format!("\"{name}\" cannot be read by a view"))

@@ -2,9 +2,9 @@
 
 use datafusion::arrow::datatypes::Schema;
 use headwater_formats::record::{From, Layout, Metadata, RecordDecoder};
-use headwater_formats::{Decoder, FormatError, Settings, by_name};
+use headwater_formats::{Decoder, FormatError, Settings, VersionsDecoder, by_name};
 use headwater_sql::model::{ColumnFrom, SourceDef};
-use headwater_sql::physical_schema_of;
+use headwater_sql::{VERSIONS_FORMAT, physical_schema_of};
 
 /// The decoder of a source. `read`: the part of its columns that is read; formats may leave the others NULL.
 ///
@@ -13,6 +13,13 @@ use headwater_sql::physical_schema_of;
 pub fn source_decoder(def: &SourceDef, read: &Schema) -> Result<Box<dyn Decoder>, FormatError> {
     let carried = def.columns.iter().filter(|c| c.computed.is_none());
     let schema = physical_schema_of(&def.columns);
+    if def.format == VERSIONS_FORMAT {
+        let keys = carried
+            .enumerate()
+            .filter(|(_, c)| c.from == ColumnFrom::Key);
+        let keys: Vec<usize> = keys.map(|(at, _)| at).collect();
+        return Ok(Box::new(VersionsDecoder::new(&schema, &keys)?));
+    }
     let value = settings(def, &def.format);
     if carried.clone().all(|c| c.from == ColumnFrom::Value) {
         let format = by_name(&def.format)?;

@@ -6,6 +6,7 @@ mod crash;
 mod harness;
 mod input;
 mod law;
+mod lookup;
 mod outside;
 mod statements;
 mod time;

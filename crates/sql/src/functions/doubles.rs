@@ -3,24 +3,27 @@
 //! An analyzer rule that runs before DataFusion's coercion, which would make both NUMERIC: `f > 0.5` would fail for every large `f` and for
 //! NaN, and `coalesce(f, 0.0)` would be no DOUBLE.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Between, Case, InList, ScalarFunction};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, cast};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Union, cast};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::rewrite;
+use super::{quotient, rewrite};
 
 #[derive(Debug)]
 pub(crate) struct Doubles;
 
 impl AnalyzerRule for Doubles {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        rewrite::everywhere(plan, |expr, schema| {
+        let plan = rewrite::everywhere(plan, |expr, schema| {
             expr.transform_up(|expr| one(expr, schema))
-        })
+        })?;
+        Ok(plan.transform_up_with_subqueries(union)?.data)
     }
 
     fn name(&self) -> &'static str {
@@ -28,12 +31,58 @@ impl AnalyzerRule for Doubles {
     }
 }
 
+/// The columns of a UNION: where one of its inputs has a DOUBLE, the others have, too.
+fn union(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Union(node) = &plan else {
+        return Ok(Transformed::no(plan));
+    };
+    let width = node.schema.fields().len();
+    let is = |at: usize, wanted: fn(&DataType) -> bool| {
+        move |input: &Arc<LogicalPlan>| {
+            let field = input.schema().fields().get(at);
+            field.is_some_and(|field| wanted(field.data_type()))
+        }
+    };
+    let mixed: Vec<bool> = (0..width)
+        .map(|at| {
+            let mut inputs = node.inputs.iter();
+            inputs.clone().any(is(at, DataType::is_floating))
+                && inputs.any(is(at, DataType::is_decimal))
+        })
+        .collect();
+    if !mixed.contains(&true) {
+        return Ok(Transformed::no(plan));
+    }
+    let input = |input: &Arc<LogicalPlan>| {
+        let columns = input.schema().columns().into_iter().enumerate();
+        let exprs = columns.map(|(at, column)| match mixed.get(at) {
+            Some(true) if is(at, DataType::is_decimal)(input) => {
+                let (relation, name) = (column.relation.clone(), column.name.clone());
+                cast(Expr::Column(column), DataType::Float64).alias_qualified(relation, name)
+            }
+            _ => Expr::Column(column),
+        });
+        let exprs: Vec<Expr> = exprs.collect();
+        let input = LogicalPlanBuilder::from(input.as_ref().clone());
+        Ok(Arc::new(input.project(exprs)?.build()?))
+    };
+    let inputs = node.inputs.iter().map(input).collect::<Result<Vec<_>>>()?;
+    let union = Union::try_new_with_loose_types(inputs)?;
+    Ok(Transformed::yes(LogicalPlan::Union(union)))
+}
+
 /// Functions whose arguments are all of one type.
 const OF_ONE_TYPE: [&str; 6] = ["coalesce", "nvl", "ifnull", "nullif", "greatest", "least"];
 
 fn one(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let changed = match &mut expr {
-        Expr::BinaryExpr(BinaryExpr { left, right, .. }) => widen([&mut **left, right], schema)?,
+        Expr::BinaryExpr(binary) => {
+            let widened = widen([&mut *binary.left, &mut *binary.right], schema)?;
+            if let Some(quotient) = quotient::precise(binary, schema)? {
+                return Ok(Transformed::yes(quotient));
+            }
+            widened
+        }
         Expr::Between(Between {
             expr, low, high, ..
         }) => widen([&mut **expr, low, high], schema)?,

@@ -9,6 +9,7 @@ pub(crate) mod interval;
 pub(crate) mod one_row;
 pub(crate) mod operators;
 pub mod pg;
+mod quotient;
 pub(crate) mod rewrite;
 pub(crate) mod session;
 pub(crate) mod sum;

@@ -6,6 +6,8 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use super::lex::{DIALECT, check_size, lower_first, position, tokens};
 use super::parse_query;
+use super::usual;
+use super::versions::aliases_behind;
 use super::windows::plain_windows;
 use crate::ast::{Name, OptionItem, Query};
 use crate::error::{Result, SqlError};
@@ -170,7 +172,8 @@ impl<'a> Cursor<'a> {
         &mut self,
         f: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
     ) -> Result<T> {
-        let (rest, places) = plain_windows(self.tokens.get(self.next..).unwrap_or_default());
+        let rest = plain_windows(self.tokens.get(self.next..).unwrap_or_default());
+        let (rest, places) = aliases_behind(rest);
         let mut parser = Parser::new(&DIALECT)
             .with_recursion_limit(RECURSION_MAX)
             .with_tokens_with_locations(rest);
@@ -202,28 +205,14 @@ impl<'a> Cursor<'a> {
         self.with_parser(|parser| parser.parse_expr())
     }
 
-    /// `FOR SYSTEM_TIME AS OF`, which the parser does not know.
-    fn refuse_versions(&self) -> Result<()> {
-        let is = |token: &TokenWithSpan, word: &str| matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
-        let rest = self.tokens.get(self.next..).unwrap_or_default();
-        let found = rest
-            .windows(2)
-            .find(|pair| is(&pair[0], "for") && is(&pair[1], "system_time"));
-        let Some([first, _]) = found else {
-            return Ok(());
-        };
-        let at = position(first.span.start);
-        let error = self.source.error(at, "FOR SYSTEM_TIME AS OF is not known");
-        Err(error.hint("join with the table itself, whose later changes correct the result; or JOIN ON a.ts >= b.ts and keep the newest by row_number()"))
-    }
-
     pub fn data_type(&mut self) -> Result<ast::DataType> {
         self.with_parser(|parser| parser.parse_data_type())
     }
 
     pub fn query(&mut self) -> Result<Box<ast::Query>> {
-        self.refuse_versions()?;
-        self.with_parser(|parser| parser.parse_query())
+        let mut query = self.with_parser(|parser| parser.parse_query())?;
+        usual::form(&mut query);
+        Ok(query)
     }
 
     /// Everything from here to the end as a query.

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use crate::error::Result;
 use crate::source::{Position, Source};
 
-pub(super) static DIALECT: Ours = Ours;
+pub(crate) static DIALECT: Ours = Ours;
 
 /// Most tokens in a statement.
 const TOKENS_MAX: usize = 20_000;

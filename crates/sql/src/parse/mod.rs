@@ -11,6 +11,8 @@ mod refused_tests;
 mod show;
 #[cfg(test)]
 mod tests;
+mod usual;
+mod versions;
 mod windows;
 
 use crate::ast::{Query, Statement, StatementKind};
@@ -18,7 +20,7 @@ use crate::error::Result;
 use crate::source::Source;
 pub use alter::with_options;
 use cursor::Cursor;
-pub(crate) use lex::words;
+pub(crate) use lex::{DIALECT, words};
 
 /// Longest text that is taken at once, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1024 * 1024;

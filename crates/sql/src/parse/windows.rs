@@ -52,6 +52,6 @@ pub(super) fn plain_windows(tokens: &[TokenWithSpan]) -> (Vec<TokenWithSpan>, Ve
     (plain, places)
 }
 
-fn is_word(token: &TokenWithSpan, word: &str) -> bool {
+pub(super) fn is_word(token: &TokenWithSpan, word: &str) -> bool {
     matches!(&token.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
 }

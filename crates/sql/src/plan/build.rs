@@ -16,6 +16,7 @@ use crate::model::Relation;
 use crate::provider::RelationSource;
 use crate::session::Session;
 use crate::subquery::setop;
+use crate::versions::LOOKUP;
 
 /// The only column of rows that need none.
 pub(super) const ROW: &str = "__row";
@@ -33,6 +34,7 @@ pub(super) fn build(session: &Session, plan: &LogicalPlan) -> Result<Built, Refu
         session,
         graph: Graph { nodes: Vec::new() },
         leaves: Vec::new(),
+        looks_up: false,
     };
     builder.plan(plan)?;
     Ok(Built {
@@ -45,6 +47,8 @@ pub(super) struct Builder<'a> {
     session: &'a Session,
     graph: Graph,
     leaves: Vec<Option<Relation>>,
+    /// Whether the next plan holds what its join looks up.
+    looks_up: bool,
 }
 
 impl Builder<'_> {
@@ -73,12 +77,28 @@ impl Builder<'_> {
                 None => Err(refusal(plan)),
             },
             LogicalPlan::TableScan(scan) => self.scan(scan),
-            LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
+            LogicalPlan::SubqueryAlias(alias) => {
+                // Only joins know what to do with what is looked up.
+                if alias.alias.table() == LOOKUP && !std::mem::take(&mut self.looks_up) {
+                    return Err(no_lookup());
+                }
+                self.plan(&alias.input)
+            }
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::Window(window) => over::over(self, window),
             LogicalPlan::Limit(limit) => top::limit(self, limit),
             other => Err(refusal(other)),
         }
+    }
+
+    /// The same of what a join looks up at the time of each row.
+    pub fn looked_up(&mut self, plan: &LogicalPlan) -> Result<NodeId, Refused> {
+        self.looks_up = true;
+        self.plan(plan)
+    }
+
+    pub fn changelog(&self, node: NodeId) -> Changelog {
+        self.graph.nodes[node].props.changelog
     }
 
     pub fn session(&self) -> &Session {
@@ -334,6 +354,13 @@ pub(super) fn nullable(schema: &Schema) -> SchemaRef {
         .map(|f| Field::new(f.name(), f.data_type().clone(), true))
         .collect();
     Arc::new(Schema::new(fields))
+}
+
+pub(super) fn no_lookup() -> Refused {
+    Refused::new(
+        "FOR SYSTEM_TIME AS OF now() is known of the right side of JOIN and LEFT JOIN only",
+        "join without FOR SYSTEM_TIME: later changes then correct the result",
+    )
 }
 
 fn refusal(plan: &LogicalPlan) -> Refused {

@@ -8,7 +8,8 @@ use datafusion::logical_expr::{Expr, ExprSchemable, Join as Logical, LogicalPlan
 
 use super::Refused;
 use super::build::{Builder, ROW};
-use crate::graph::{Join, JoinKind, NodeId, Op};
+use crate::graph::{Changelog, Join, JoinKind, NodeId, Op};
+use crate::versions::LOOKUP;
 
 pub(super) fn join(builder: &mut Builder<'_>, node: &Logical) -> Result<NodeId, Refused> {
     use JoinKind::{Anti, Full, Inner, Left, Mark, Semi};
@@ -42,7 +43,14 @@ fn one_way(
     } else {
         (&node.left, &node.right)
     };
-    let inputs = vec![builder.plan(left)?, builder.plan(right)?];
+    let lookup = is_looked_up(right);
+    let inputs = match lookup {
+        false => vec![builder.plan(left)?, builder.plan(right)?],
+        true => vec![builder.plan(left)?, builder.looked_up(right)?],
+    };
+    if lookup {
+        check_lookup(builder, kind, inputs[0])?;
+    }
     let schemas = [held(left, "__left")?, held(right, "__right")?];
     let mut on = Vec::with_capacity(node.on.len());
     for (a, b) in &node.on {
@@ -58,13 +66,17 @@ fn one_way(
     let filter = filter
         .map(|f| builder.timeless_expr(f, &joined))
         .transpose()?;
-    let within = builder.within([inputs[0], inputs[1]], filter.as_ref());
+    let within = match lookup {
+        false => builder.within([inputs[0], inputs[1]], filter.as_ref()),
+        true => None,
+    };
     let join = Join {
         kind,
         on,
         null_equal: node.null_equality == NullEquality::NullEqualsNull,
         filter,
         within,
+        lookup,
     };
     if !kind.only_left() {
         let id = builder.add(Op::Join(join), inputs, &joined);
@@ -81,6 +93,31 @@ fn one_way(
         return Ok(builder.pick(id, &[1], &node.schema));
     }
     Ok(id)
+}
+
+/// Whether a side is what `FOR SYSTEM_TIME AS OF now()` looks up.
+fn is_looked_up(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) if alias.alias.table() == LOOKUP => true,
+        LogicalPlan::SubqueryAlias(alias) => is_looked_up(&alias.input),
+        LogicalPlan::Projection(projection) => is_looked_up(&projection.input),
+        LogicalPlan::Filter(filter) => is_looked_up(&filter.input),
+        _ => false,
+    }
+}
+
+fn check_lookup(builder: &Builder<'_>, kind: JoinKind, left: NodeId) -> Result<(), Refused> {
+    let hint = "join without FOR SYSTEM_TIME: later changes then correct the result";
+    if !matches!(kind, JoinKind::Inner | JoinKind::Left) {
+        return Err(super::build::no_lookup());
+    }
+    if builder.changelog(left) == Changelog::Retracting {
+        return Err(Refused::new(
+            "FOR SYSTEM_TIME AS OF now() is for rows that are only added, but those on the left of it may be corrected",
+            hint,
+        ));
+    }
+    Ok(())
 }
 
 /// The columns that a side's rows are made of: a side of which only the number of rows matters has one, made up.

@@ -236,6 +236,10 @@ fn changelog(node: &Node, inputs: &[&Props], leaf: Option<&Relation>) -> Changel
         Op::Over(_) | Op::TopN(_) => false,
         // A semi join whose sides both only grow never takes a row back; whatever speaks of a missing match may.
         Op::SetOperation(operation) if operation.except => false,
+        // Each left row is joined once and for all.
+        Op::Join(join) if join.lookup => inputs
+            .first()
+            .is_some_and(|p| p.changelog == Changelog::AppendOnly),
         Op::Join(join) if !matches!(join.kind, JoinKind::Inner | JoinKind::Semi) => false,
         Op::Close { .. } => true,
         _ => inputs.iter().all(|p| p.changelog == Changelog::AppendOnly),

@@ -10,6 +10,7 @@ mod grouping;
 mod join;
 mod lineage;
 mod over;
+pub(crate) mod places;
 mod refuse;
 pub(crate) mod temporal;
 #[cfg(test)]
@@ -184,8 +185,11 @@ impl Refused {
     }
 
     fn into_error(self, query: &Query) -> SqlError {
-        let at = self.subquery.then(|| refuse::first_subquery(query));
-        let error = match at.flatten() {
+        let at = match self.subquery {
+            true => refuse::first_subquery(query),
+            false => places::place(query, &self.message),
+        };
+        let error = match at {
             Some(at) => query.source.error(at, self.message),
             None => query.source.error_at_start(self.message),
         };

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
+use super::places;
 use crate::ast::Query;
 use crate::error::{Result, SqlError};
 use crate::source::Position;
@@ -34,22 +35,25 @@ pub(super) fn check_result(query: &Query, plan: &LogicalPlan) -> Result<()> {
             .take(index)
             .any(|known| known.name() == field.name())
         {
-            let error = query.source.error_at_start(format!(
-                "two columns of the result are called \"{}\"",
-                field.name()
-            ));
-            return Err(error.hint("name them apart with AS"));
+            let message = format!("two columns of the result are called \"{}\"", field.name());
+            return Err(told(query, message).hint("name them apart with AS"));
         }
         if types::canonical(field.data_type()).is_none() {
             let shown = types::to_sql(field.data_type());
-            let error = query.source.error_at_start(format!(
-                "column \"{}\" is of type {shown}, which a view cannot hold",
-                field.name()
-            ));
-            return Err(error.hint("cast it, for example CAST(x AS TEXT)"));
+            let name = field.name();
+            let message = format!("column \"{name}\" is of type {shown}, which a view cannot hold");
+            return Err(told(query, message).hint("cast it, for example CAST(x AS TEXT)"));
         }
     }
     Ok(())
+}
+
+/// An error where what it speaks of stands.
+fn told(query: &Query, message: String) -> SqlError {
+    match places::place(query, &message) {
+        Some(at) => query.source.error(at, message),
+        None => query.source.error_at_start(message),
+    }
 }
 
 /// Where the query's first subquery stands: in an expression, or LATERAL.
@@ -102,8 +106,10 @@ impl Finder<'_> {
             line: u32::try_from(span.start.line).unwrap_or(0),
             column: u32::try_from(span.start.column).unwrap_or(0),
         };
-        let error = if at.line == 0 {
-            source.error_at_start(message)
+        // What is said of the whole query may have a place of its own.
+        let whole = at.line == 0 || span.start == self.query.ast.span().start;
+        let error = if whole {
+            told(self.query, message.to_owned())
         } else {
             source.error(at, message)
         };
@@ -165,6 +171,12 @@ impl Visitor for Finder<'_> {
             query.body.as_select().map(|s| &s.distinct),
             Some(Some(Distinct::On(_)))
         );
+        self.refuse_if(
+            query.fetch.is_some(),
+            query.span(),
+            "FETCH FIRST ... WITH TIES is not known in a view",
+            "write WHERE n <= 5 over rank() OVER (ORDER BY ...) AS n, or FETCH FIRST 5 ROWS ONLY",
+        )?;
         if let Some(order_by) = &query.order_by {
             self.refuse_if(
                 query.limit_clause.is_none() && !distinct_on,
@@ -181,12 +193,6 @@ impl Visitor for Finder<'_> {
                 "write ORDER BY column LIMIT 10",
             )?;
         }
-        self.refuse_if(
-            query.fetch.is_some(),
-            query.span(),
-            "FETCH FIRST is not known in a view",
-            "write LIMIT",
-        )?;
         self.refuse_if(
             !query.locks.is_empty(),
             query.span(),
@@ -234,13 +240,6 @@ impl Visitor for Finder<'_> {
                 factor.span(),
                 "UNNEST of several lists side by side is not known",
                 "unnest one list, of structs if need be",
-            ),
-            TableFactor::Table {
-                version: Some(_), ..
-            } => self.refuse(
-                factor.span(),
-                "FOR SYSTEM_TIME AS OF is not known",
-                "join the table itself: its later changes correct the result",
             ),
             TableFactor::Table {
                 sample: Some(_), ..

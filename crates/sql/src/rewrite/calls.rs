@@ -120,7 +120,7 @@ pub(super) fn named(function: &Function, span: Span) -> Option<Expr> {
                 span,
             ))
         }
-        _ => None,
+        _ => super::flink::named(function, &name, span),
     }
 }
 

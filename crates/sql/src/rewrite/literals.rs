@@ -1,8 +1,8 @@
 //! Literals and casts: JSON, bytes, arrays and times in the forms that PostgreSQL reads.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Array, ArrayElemTypeDef, CharacterLength, DataType, Expr, Spanned, Subscript,
-    Value, ValueWithSpan,
+    AccessExpr, Array, ArrayElemTypeDef, CastKind, CharacterLength, DataType, Expr, Spanned,
+    Subscript, Value, ValueWithSpan,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -152,6 +152,17 @@ pub(super) fn cast(whole: &Expr, inner: &Expr, data_type: &DataType, span: Span)
 }
 
 /// Literals in the forms that DataFusion reads; `None` where they are so already.
+/// Whether a number with an exponent has more than 38 digits.
+fn is_out_of_numerics(written: &str) -> bool {
+    let Some((digits, exponent)) = written.split_once(['e', 'E']) else {
+        return false;
+    };
+    let digits = i32::try_from(digits.len()).unwrap_or(i32::MAX);
+    exponent
+        .parse::<i32>()
+        .is_ok_and(|e| e.saturating_abs().saturating_add(digits) > 38)
+}
+
 pub(super) fn forms(expr: &Expr, span: Span) -> Option<Expr> {
     match expr {
         Expr::TypedString(typed) => match json_name(&typed.data_type) {
@@ -172,6 +183,14 @@ pub(super) fn forms(expr: &Expr, span: Span) -> Option<Expr> {
         }
         Expr::Value(value) => match &value.value {
             Value::UnicodeStringLiteral(written) => Some(text(written.clone())),
+            // What no NUMERIC of ours can hold is a DOUBLE.
+            Value::Number(written, _) if is_out_of_numerics(written) => Some(Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(text(written.clone())),
+                data_type: DataType::DoublePrecision,
+                array: false,
+                format: None,
+            }),
             _ => None,
         },
         _ => None,

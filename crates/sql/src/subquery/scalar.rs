@@ -115,7 +115,7 @@ impl Rewriter<'_> {
         };
         let grouped = is_grouped(select);
         if !grouped && self.aggregates(value) {
-            return None;
+            return named_apart(query, item);
         }
         if grouped || select.having.is_some() || select.distinct.is_some() || overs(value) {
             return wrapped(query);
@@ -191,6 +191,22 @@ fn overs(value: &Expr) -> bool {
 
 fn is_grouped(select: &Select) -> bool {
     !matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty())
+}
+
+/// The outer query may have the same aggregate, by the same name.
+fn named_apart(query: &Query, item: &SelectItem) -> Option<Expr> {
+    let SelectItem::UnnamedExpr(value) = item else {
+        return None;
+    };
+    let mut named = query.clone();
+    let SetExpr::Select(select) = named.body.as_mut() else {
+        return None;
+    };
+    select.projection = vec![SelectItem::ExprWithAlias {
+        expr: value.clone(),
+        alias: "__value".into(),
+    }];
+    Some(Expr::Subquery(Box::new(named)))
 }
 
 fn with_item(query: &mut Query, item: Expr) -> Option<()> {

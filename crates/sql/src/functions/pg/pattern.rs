@@ -35,12 +35,12 @@ const ROMAN: [&str; 12] = [
 ];
 
 /// The words of a pattern, longer ones before their beginnings.
-const WORDS: [&str; 60] = [
+const WORDS: [&str; 68] = [
     "Y,YYY", "YYYY", "IYYY", "YYY", "IYY", "YY", "IY", "Y", "I", "HH24", "HH12", "HH", "MI",
     "SSSSS", "SSSS", "SS", "MS", "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "A.M.", "a.m.",
-    "P.M.", "p.m.", "AM", "am", "PM", "pm", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM",
-    "DAY", "Day", "day", "DY", "Dy", "dy", "IDDD", "DDD", "DD", "ID", "D", "WW", "IW", "W", "CC",
-    "J", "Q", "RM", "rm", "TZH", "TZM",
+    "A.D.", "a.d.", "B.C.", "b.c.", "AD", "ad", "BC", "bc", "P.M.", "p.m.", "AM", "am", "PM", "pm",
+    "MONTH", "Month", "month", "MON", "Mon", "mon", "MM", "DAY", "Day", "day", "DY", "Dy", "dy",
+    "IDDD", "DDD", "DD", "ID", "D", "WW", "IW", "W", "CC", "J", "Q", "RM", "rm", "TZH", "TZM",
 ];
 const ZONE_WORDS: [&str; 3] = ["TZ", "tz", "OF"];
 
@@ -200,6 +200,7 @@ fn shown(civil: &Civil, word: &str, fill: bool, zoned: bool) -> String {
         "am" | "pm" => format!("{half}m"),
         "A.M." | "P.M." => format!("{half}.m.").to_uppercase(),
         "a.m." | "p.m." => format!("{half}.m."),
+        "AD" | "BC" | "ad" | "bc" | "A.D." | "B.C." | "a.d." | "b.c." => era(word, civil.year),
         "MONTH" | "Month" | "month" => name(month, 9),
         "MON" | "Mon" | "mon" => cased(word, &month[..3]),
         "MM" => number(civil.month, 2),
@@ -231,6 +232,19 @@ fn shown(civil: &Civil, word: &str, fill: bool, zoned: bool) -> String {
         "OF" | "TZH" => "+00".to_owned(),
         "TZM" => "00".to_owned(),
         _ => String::new(),
+    }
+}
+
+/// Before or after the beginning of our era, as the pattern's word is written.
+fn era(word: &str, year: i64) -> String {
+    let (whole, dotted) = match year > 0 {
+        true => ("AD", "A.D."),
+        false => ("BC", "B.C."),
+    };
+    let text = if word.contains('.') { dotted } else { whole };
+    match word.starts_with(char::is_lowercase) {
+        true => text.to_lowercase(),
+        false => text.to_owned(),
     }
 }
 
@@ -368,6 +382,15 @@ impl Parsed {
                     return Err(format!("expected AM or PM at \"{text}\""));
                 }
                 self.afternoon = Some(afternoon);
+                return Ok(text.get(upper.len()..).unwrap_or(""));
+            }
+            "AD" | "BC" | "A.D." | "B.C." => {
+                let before = text.starts_with(['b', 'B']);
+                if !before && !text.starts_with(['a', 'A']) {
+                    return Err(format!("expected AD or BC at \"{text}\""));
+                }
+                // There is no year 0.
+                self.year = self.year.map(|year| if before { 1 - year } else { year });
                 return Ok(text.get(upper.len()..).unwrap_or(""));
             }
             "TZH" | "OF" | "TZ" => return self.take_zone(text),
