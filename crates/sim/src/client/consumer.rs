@@ -6,16 +6,13 @@ use headwater_record::fuzz::Mutator;
 use headwater_wire::messages as m;
 use headwater_wire::messages::consumer_group_heartbeat_request::TopicPartitions;
 use headwater_wire::messages::metadata_request::MetadataRequestTopic;
-use headwater_wire::messages::offset_commit_request::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
 use headwater_wire::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics,
 };
 use headwater_wire::{ErrorCode, KafkaUuid};
 
 use super::conn::Conn;
-use super::group::{Out, commit_code};
+use super::group::{Out, commit_code, offset_commit};
 use super::reader::{fetch, note, reset};
 use super::{Field, pause, zombie};
 use crate::history::{Event, Isolation, Place};
@@ -229,7 +226,7 @@ impl Member {
             return;
         };
         let at = Place(self.topic.clone(), self.rng.below(3) as i32);
-        let request = self.offset_commit(epoch, &at, 0);
+        let request = offset_commit(&self.group, (&self.id, epoch), &at, 0);
         let Ok(answer) = self.conn.call(9, &request).await else {
             return;
         };
@@ -242,26 +239,6 @@ impl Member {
         zombie::expect_refusal(&self.field, &who, commit_code(&answer), &wanted);
     }
 
-    fn offset_commit(&self, epoch: i32, at: &Place, offset: i64) -> m::OffsetCommitRequestData {
-        let partition = OffsetCommitRequestPartition {
-            partition_index: at.1,
-            committed_offset: offset,
-            ..Default::default()
-        };
-        let topic = OffsetCommitRequestTopic {
-            name: at.0.clone().into(),
-            partitions: vec![partition],
-            ..Default::default()
-        };
-        m::OffsetCommitRequestData {
-            group_id: self.group.clone().into(),
-            generation_id_or_member_epoch: epoch,
-            member_id: self.id.clone().into(),
-            topics: vec![topic],
-            ..Default::default()
-        }
-    }
-
     async fn commit(&mut self, at: Place, offset: i64) -> Result<(), Out> {
         let group = self.group.clone();
         self.field.note(Event::Offer {
@@ -269,7 +246,7 @@ impl Member {
             at: at.clone(),
             offset,
         });
-        let request = self.offset_commit(self.epoch, &at, offset);
+        let request = offset_commit(&self.group, (&self.id, self.epoch), &at, offset);
         let code = commit_code(&self.conn.call(9, &request).await?);
         let fenced = [ErrorCode::UnknownMemberId, ErrorCode::FencedMemberEpoch];
         if code == 0 {

@@ -164,38 +164,12 @@ impl Member {
             return;
         };
         let at = self.places[self.rng.below(self.places.len())].clone();
-        let request = self.offset_commit(&id, generation, &at, 0);
+        let request = offset_commit(&self.group, (&id, generation), &at, 0);
         let Ok(answer) = self.conn.call(7, &request).await else {
             return;
         };
         let who = format!("{id:?} of generation {generation} in {}", self.group);
         zombie::expect_refusal(&self.field, &who, commit_code(&answer), REFUSALS);
-    }
-
-    fn offset_commit(
-        &self,
-        id: &str,
-        generation: i32,
-        at: &Place,
-        offset: i64,
-    ) -> m::OffsetCommitRequestData {
-        let partition = OffsetCommitRequestPartition {
-            partition_index: at.1,
-            committed_offset: offset,
-            ..Default::default()
-        };
-        let topic = OffsetCommitRequestTopic {
-            name: at.0.clone().into(),
-            partitions: vec![partition],
-            ..Default::default()
-        };
-        m::OffsetCommitRequestData {
-            group_id: self.group.clone().into(),
-            generation_id_or_member_epoch: generation,
-            member_id: id.to_owned().into(),
-            topics: vec![topic],
-            ..Default::default()
-        }
     }
 
     /// Where the group stands; -1 where it has committed nothing.
@@ -250,7 +224,7 @@ impl Member {
             at: place.clone(),
             offset,
         });
-        let request = self.offset_commit(&self.id, self.generation, at, offset);
+        let request = offset_commit(&self.group, (&self.id, self.generation), at, offset);
         let code = commit_code(&self.conn.call(7, &request).await?);
         match code {
             0 => {
@@ -306,6 +280,32 @@ const REFUSALS: &[ErrorCode] = &[
 /// Whether the coordinator says that the commit does not count, for good.
 pub fn is_refusal(code: i16) -> bool {
     REFUSALS.iter().any(|error| error.code() == code)
+}
+
+/// The commit of one offset, by a member as of a generation (of the consumer protocol: an epoch).
+pub fn offset_commit(
+    group: &str,
+    (id, generation): (&str, i32),
+    at: &Place,
+    offset: i64,
+) -> m::OffsetCommitRequestData {
+    let partition = OffsetCommitRequestPartition {
+        partition_index: at.1,
+        committed_offset: offset,
+        ..Default::default()
+    };
+    let topic = OffsetCommitRequestTopic {
+        name: at.0.clone().into(),
+        partitions: vec![partition],
+        ..Default::default()
+    };
+    m::OffsetCommitRequestData {
+        group_id: group.to_owned().into(),
+        generation_id_or_member_epoch: generation,
+        member_id: id.to_owned().into(),
+        topics: vec![topic],
+        ..Default::default()
+    }
 }
 
 /// What became of the one offset of a commit.
