@@ -30,9 +30,29 @@ pub(super) fn producer(client: &Client, linger: Duration) -> Producer {
 }
 
 /// The partition of event `n`.
-pub(super) fn partition(n: u64, partitions: i32) -> i32 {
+fn partition(n: u64, partitions: i32) -> i32 {
     let of = u64::try_from(partitions).unwrap_or(1).max(1);
     i32::try_from(n / RUN % of).unwrap_or(0)
+}
+
+/// Sends event `n`, which is left in `value`.
+pub(super) async fn send_event(
+    producer: &Producer,
+    events: &Events,
+    args: &NexmarkArgs,
+    n: u64,
+    value: &mut Vec<u8>,
+) -> Result<(), CliError> {
+    value.clear();
+    events.write(n, value);
+    let record = Outgoing {
+        topic: TOPIC,
+        partition: Some(partition(n, args.partitions)),
+        value: Some(value),
+        ..Outgoing::default()
+    };
+    producer.send(&record).await?;
+    Ok(())
 }
 
 /// Makes the topics and fills them.
@@ -55,16 +75,8 @@ pub(super) async fn fill(client: &Client, args: &NexmarkArgs) -> Result<Filled, 
     let (began, events) = (Instant::now(), Events::new(args.seed, args.out_of_order));
     let (mut bytes, mut value) = (0, Vec::new());
     for n in 0..args.events {
-        value.clear();
-        events.write(n, &mut value);
+        send_event(&producer, &events, args, n, &mut value).await?;
         bytes += value.len() as u64;
-        let record = Outgoing {
-            topic: TOPIC,
-            partition: Some(partition(n, args.partitions)),
-            value: Some(&value),
-            ..Outgoing::default()
-        };
-        producer.send(&record).await?;
     }
     producer.flush().await?;
     Ok(Filled {

@@ -11,12 +11,12 @@ use serde_json::json;
 use super::super::measure::Times;
 use super::NexmarkArgs;
 use super::events::Events;
-use super::fill::{partition, producer};
+use super::fill::{producer, send_event};
 use super::node::Node;
 use super::queries::Query;
 use super::report::round;
 use super::{TOPIC, define};
-use crate::client::{Client, Outgoing};
+use crate::client::Client;
 use crate::error::CliError;
 use crate::http;
 use crate::output::{self, Format};
@@ -82,15 +82,7 @@ async fn send(args: &NexmarkArgs, rate: u64, client: &Client) -> Result<Looks, C
         tokio::time::sleep_until(due.into()).await;
         let until = ((due + TICK - began).as_secs_f64() * rate as f64) as u64;
         while n < until {
-            value.clear();
-            events.write(n, &mut value);
-            let record = Outgoing {
-                topic: TOPIC,
-                partition: Some(partition(n, args.partitions)),
-                value: Some(&value),
-                ..Outgoing::default()
-            };
-            producer.send(&record).await?;
+            send_event(&producer, &events, args, n, &mut value).await?;
             n += 1;
         }
         if due >= began + WARM_UP {
