@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Int64Array, RecordBatch};
-use headwater_sql::graph::{Changelog, Graph};
+use headwater_sql::graph::{Changelog, Graph, JoinKind};
 
 use crate::spill::{Division, MemoryStore, SpillStore};
 use crate::testing::*;
@@ -159,19 +159,18 @@ fn a_spilled_part_wakes_for_its_windows() {
     assert_eq!(torn.status()[1].state_rows, 0);
 }
 
+fn joined(changelog: Changelog) -> Graph {
+    let mut b = Builder::default();
+    let sides = ["l", "r"].map(|name| b.relation(name, row_schema(), changelog));
+    b.join(JoinKind::Inner, sides, &[("k", "k")], None);
+    b.graph()
+}
+
 #[test]
 fn a_large_join_is_divided_and_spilled() {
-    let mut b = Builder::default();
-    let l = b.relation("l", row_schema(), Changelog::AppendOnly);
-    let r = b.relation("r", row_schema(), Changelog::AppendOnly);
-    b.join(
-        headwater_sql::graph::JoinKind::Inner,
-        [l, r],
-        &[("k", "k")],
-        None,
-    );
+    let graph = joined(Changelog::AppendOnly);
     let store = Arc::new(MemoryStore::default());
-    let mut running = Dataflow::with(&b.graph(), &division(64 * 1024, &store)).unwrap();
+    let mut running = Dataflow::with(&graph, &division(64 * 1024, &store)).unwrap();
     let allowed = 1024 * 1024;
     running.allow(allowed).unwrap();
     for round in 0..10 {
@@ -193,17 +192,9 @@ fn a_large_join_is_divided_and_spilled() {
 
 #[test]
 fn few_keys_of_any_size_are_not_divided_for_ever() {
-    let mut b = Builder::default();
-    let l = b.relation("l", row_schema(), Changelog::Retracting);
-    let r = b.relation("r", row_schema(), Changelog::Retracting);
-    b.join(
-        headwater_sql::graph::JoinKind::Inner,
-        [l, r],
-        &[("k", "k")],
-        None,
-    );
+    let graph = joined(Changelog::Retracting);
     let store = Arc::new(MemoryStore::default());
-    let mut running = Dataflow::with(&b.graph(), &division(4 * 1024, &store)).unwrap();
+    let mut running = Dataflow::with(&graph, &division(4 * 1024, &store)).unwrap();
     let rows: Vec<(Row, bool)> = (0..5_000)
         .map(|n| ((Some(1), None, Some(f64::from(n)), None, None), true))
         .collect();
