@@ -121,6 +121,16 @@ class Node:
         raise RuntimeError("no VmRSS")
 
 
+def fill(path, size_mib_max):
+    """Takes all the room of a small disk with one file; never more than this, should the small disk not be there any more."""
+    with open(path, "wb", buffering=0) as file:
+        try:
+            for _ in range(size_mib_max):
+                file.write(bytes(1 << 20))
+        except OSError:
+            pass
+
+
 def eventually(check, timeout_s=30, what="condition"):
     """Waits until check() is true-ish and returns it."""
     deadline, last = time.monotonic() + timeout_s, None

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from conftest import BINARY, Node
+from conftest import BINARY, Node, fill
 
 DISK_MB = 400
 
@@ -81,12 +81,7 @@ def test_what_a_full_disk_refuses_is_sent_again_and_counted_once(small_disk):
     try:
         node.cli("topic", "create", "t", "--partitions", "2", "--bootstrap", node.bootstrap)
         filler = small_disk / "filler"
-        with open(filler, "wb", buffering=0) as file:
-            try:
-                for _ in range(DISK_MB):
-                    file.write(bytes(1 << 20))
-            except OSError:
-                pass
+        fill(filler, DISK_MB)
         freed = threading.Thread(target=free_when_refused, args=(node, filler))
         freed.start()
         report = bench(node, "produce", "--topic", "t", "--records", "200000", "--warm-up", "0s")

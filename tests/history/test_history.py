@@ -17,7 +17,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
 
 import audit  # noqa: E402
 import clients  # noqa: E402
-from conftest import BINARY, Node, eventually  # noqa: E402
+from conftest import BINARY, Node, eventually, fill  # noqa: E402
 
 SECONDS = float(os.environ.get("HISTORY_SECONDS", "60"))
 SEED = int(os.environ.get("HISTORY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
@@ -88,13 +88,7 @@ class Play:
         if not self.small_disk:
             return
         filler = self.node.data.parent / "filler"
-        with open(filler, "wb", buffering=0) as file:
-            try:
-                # Never more than the small disk holds, should it not be there any more.
-                for _ in range(DISK_MB):
-                    file.write(bytes(1 << 20))
-            except OSError:
-                pass
+        fill(filler, DISK_MB)
         ballast(self.node.bootstrap, 6)
         filler.unlink()
 
