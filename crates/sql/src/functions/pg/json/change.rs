@@ -104,18 +104,13 @@ fn path_of(arg: &A<'_>) -> Result<Vec<String>, String> {
 
 /// `jsonb_set(target, path, value [, create])`
 pub(super) fn set(a: &[A<'_>], create: bool) -> Answer {
-    let (mut value, path, new) = (parse(a[0].text())?, path_of(&a[1])?, parse(a[2].text())?);
-    if let Some((last, front)) = path.split_last()
-        && let Some(parent) = find(&mut value, front)
-    {
+    changed(a, |parent, last, new| {
         match parent {
             Value::Object(fields) if create || fields.contains_key(last) => {
-                fields.insert(last.clone(), new);
+                fields.insert(last.to_owned(), new);
             }
             Value::Array(items) => {
-                let index: i64 = last
-                    .parse()
-                    .map_err(|_| format!("path element \"{last}\" is not an integer"))?;
+                let index = index(last)?;
                 match place(index, items.len()) {
                     Some(at) => items[at] = new,
                     None if create && index < 0 => items.insert(0, new),
@@ -125,27 +120,22 @@ pub(super) fn set(a: &[A<'_>], create: bool) -> Answer {
             }
             _ => {}
         }
-    }
-    done(&value)
+        Ok(())
+    })
 }
 
 /// `jsonb_insert(target, path, value [, after])`
 pub(super) fn insert(a: &[A<'_>], after: bool) -> Answer {
-    let (mut value, path, new) = (parse(a[0].text())?, path_of(&a[1])?, parse(a[2].text())?);
-    if let Some((last, front)) = path.split_last()
-        && let Some(parent) = find(&mut value, front)
-    {
+    changed(a, |parent, last, new| {
         match parent {
             Value::Object(fields) if fields.contains_key(last) => {
                 return Err("cannot replace existing key; use jsonb_set".to_owned());
             }
             Value::Object(fields) => {
-                fields.insert(last.clone(), new);
+                fields.insert(last.to_owned(), new);
             }
             Value::Array(items) => {
-                let index: i64 = last
-                    .parse()
-                    .map_err(|_| format!("path element \"{last}\" is not an integer"))?;
+                let index = index(last)?;
                 match place(index, items.len()) {
                     Some(at) => items.insert(at + usize::from(after), new),
                     None if index < 0 => items.insert(0, new),
@@ -154,8 +144,27 @@ pub(super) fn insert(a: &[A<'_>], after: bool) -> Answer {
             }
             _ => {}
         }
+        Ok(())
+    })
+}
+
+/// A value after a change to what holds the last step of a path, if there is such a thing: `change(it, the last step, the new value)`.
+fn changed(
+    a: &[A<'_>],
+    change: impl FnOnce(&mut Value, &str, Value) -> Result<(), String>,
+) -> Answer {
+    let (mut value, path, new) = (parse(a[0].text())?, path_of(&a[1])?, parse(a[2].text())?);
+    if let Some((last, front)) = path.split_last()
+        && let Some(parent) = find(&mut value, front)
+    {
+        change(parent, last, new)?;
     }
     done(&value)
+}
+
+fn index(step: &str) -> Result<i64, String> {
+    step.parse()
+        .map_err(|_| format!("path element \"{step}\" is not an integer"))
 }
 
 /// Without fields that are null.
