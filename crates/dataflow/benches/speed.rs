@@ -281,6 +281,7 @@ fn grouped(group: &[&str], calls: Vec<AggregateCall>, retracts: bool, steps: Vec
         group,
         calls,
         close: None,
+        session: None,
     });
     let nodes = vec![
         relation(0, "l", s, retracts),

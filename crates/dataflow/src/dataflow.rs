@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use headwater_sql::graph::{Changelog, Graph, Node, NodeId, Op};
 
-use crate::aggregate::Aggregate;
+use crate::aggregate::{Aggregate, session::BySession};
 use crate::close::{gate::Gate, hold::Hold};
 use crate::codec::persist::{expect_version, get_bytes, get_u32, invalid, put_bytes, put_u32};
 use crate::delta::Delta;
@@ -17,7 +17,7 @@ use crate::eval::broken;
 use crate::frames::{FrameReader, FrameWriter};
 use crate::join::{Join, lookup::LookUp};
 use crate::operator::{Due, Operator, OperatorError, StepContext};
-use crate::over::{Over, top::Top};
+use crate::over::{Over, labels::Sessions, top::Top};
 use crate::setop::SetOperation;
 use crate::spill::{Division, PartId};
 use crate::stage::Stage;
@@ -444,13 +444,22 @@ fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, Ope
         Op::Unnest => Some(Box::new(Unnest { key, schema })),
         Op::Union => Some(Box::new(Union { key, schema })),
         Op::Temporal(plan) => Some(Box::new(Temporal::new(node, plan)?)),
-        Op::Aggregate(plan) => Some(Box::new(Aggregate::new(
-            node,
-            plan,
-            &inputs[0].schema,
-            !append_only(inputs[0]),
-        )?)),
-        Op::Over(plan) => Some(Box::new(Over::new(node, plan, &inputs[0].schema)?)),
+        Op::Aggregate(plan) => Some(match plan.session {
+            Some(bounds) => Box::new(BySession::new(node, plan, bounds, &inputs[0].schema)?),
+            None => Box::new(Aggregate::new(
+                node,
+                plan,
+                &inputs[0].schema,
+                !append_only(inputs[0]),
+            )?),
+        }),
+        Op::Over(plan) => Some(match plan.labels {
+            Some(labels) => {
+                let input = &inputs[0].schema;
+                Box::new(Sessions::new(node, &plan.partition, labels, input)?)
+            }
+            None => Box::new(Over::new(node, plan, &inputs[0].schema)?),
+        }),
         Op::TopN(plan) => Some(Box::new(Top::new(
             node,
             plan,

@@ -388,6 +388,9 @@ const QUERIES: &[&str] = &[
     "SELECT window_start, window_end, k, max(f) AS m FROM CUMULATE(l, t, INTERVAL '1 second', INTERVAL '4 seconds') GROUP BY window_start, window_end, k",
     "SELECT window_start, window_end, k, count(*) AS n, sum(d) AS x FROM SESSION(l PARTITION BY k, t, INTERVAL '2 seconds') \
         GROUP BY k, window_start, window_end",
+    "SELECT window_start, window_end, count(*) AS n, max(f) AS m FROM SESSION(l, t, INTERVAL '3 seconds') GROUP BY window_start, window_end",
+    "SELECT window_end AS e, k, min(s) AS a, count(s) FILTER (WHERE f > 0) AS b, max(t) AS c, window_start FROM \
+        SESSION(l PARTITION BY k, t, INTERVAL '2 seconds') GROUP BY window_end, k, window_start HAVING count(*) > 1",
     "SELECT k, s, t, window_start, window_end FROM SESSION(TABLE l, DESCRIPTOR(t), INTERVAL '2' SECOND)",
     "SELECT a.window_end, a.k, a.n, b.n AS m FROM \
         (SELECT window_end, k, count(*) AS n FROM TUMBLE(l, t, INTERVAL '2 seconds') GROUP BY window_end, k) a JOIN \
@@ -552,6 +555,19 @@ proptest! {
         // A row without a time is in no window.
         let emit = if windows && close { Emit::OnWindowClose } else { Emit::Changes };
         let graph = planned(text, emit, !retracts);
+        hold(&graph, &|tables| ad_hoc(text, tables), &events, step_rows, restart_at);
+    }
+
+    #[test]
+    fn sessions_are_the_batch_answer_however_they_grow_meet_and_part(
+        which in any::<prop::sample::Index>(),
+        retracts in any::<bool>(),
+        (events, step_rows, restart_at) in (events(), prop_oneof![Just(1usize), Just(7), Just(1000)], 0usize..20),
+    ) {
+        let sessions: Vec<&&str> = QUERIES.iter().filter(|q| q.contains("SESSION(")).collect();
+        let (text, mut events) = (which.get(&sessions), events);
+        events.iter_mut().filter(|e| !retracts && !e.right).for_each(|e| e.goes = None);
+        let graph = planned(text, Emit::Changes, !retracts);
         hold(&graph, &|tables| ad_hoc(text, tables), &events, step_rows, restart_at);
     }
 }

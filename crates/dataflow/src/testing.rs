@@ -156,6 +156,7 @@ impl Builder {
             group,
             calls,
             close,
+            session: None,
         });
         self.node(op, vec![input], Arc::new(Schema::new(fields)), changelog)
     }

@@ -283,7 +283,10 @@ fn facts(node: &Node, graph: &Graph) -> String {
             facts.push("state: open windows".to_owned())
         }
         Op::Aggregate(_) => facts.push("state: a row a group".to_owned()),
-        Op::Over(_) => facts.push("state: all rows".to_owned()),
+        Op::Over(over) => facts.push(match over.labels {
+            Some(_) => "state: rows of open sessions".to_owned(),
+            None => "state: all rows".to_owned(),
+        }),
         Op::Close { .. } => facts.push("state: open windows".to_owned()),
         Op::TopN(top) => facts.push(match top.rank {
             Rank::Row if !retracting => format!("state: {} rows a key", top.to),

@@ -150,6 +150,17 @@ pub struct Aggregate {
     /// `EMIT ON WINDOW CLOSE`: the group column that holds the window's end (microseconds, UTC). A group is emitted once, as an
     /// insert, when the watermark has reached its end, then forgotten.
     pub close: Option<usize>,
+    /// The groups are sessions, and the input tells labels of them, see [`Labels`].
+    pub session: Option<SessionBounds>,
+}
+
+/// The group columns that hold the bounds of a session, in the input of [`Labels`]; in the output the first time of the session's rows,
+/// and the last one and the gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionBounds {
+    pub start: usize,
+    pub end: usize,
+    pub gap_us: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -205,6 +216,21 @@ pub struct Over {
     pub partition: Vec<usize>,
     /// Each over the output of the one before it.
     pub stages: Vec<Stage>,
+    /// The functions are the bounds of sessions, of which only an aggregate by session hears.
+    pub labels: Option<Labels>,
+}
+
+/// What rows get instead of the bounds of their session: their own time as its start, and as its end a time that is the same for all rows of
+/// the session, at or after its end, and the end of no other session of the key. It seldom changes when the session grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// Input column with the row's time, microseconds; never NULL.
+    pub time: usize,
+    /// Rows this far apart are of two sessions.
+    pub gap_us: i64,
+    /// Output columns.
+    pub start: usize,
+    pub end: usize,
 }
 
 /// The first rows of each key in an order. Output: the input's columns, then the row's number (UINT64).

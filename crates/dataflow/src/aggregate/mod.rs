@@ -13,6 +13,7 @@ mod exact;
 mod extreme;
 mod float;
 mod input;
+pub(crate) mod session;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,14 @@
-//! Results that are a function of all rows of one key: window functions ([`Over`]) and the first rows in an order ([`top::Top`]).
+//! Results that are a function of all rows of one key: window functions ([`Over`]), the sessions of an aggregate
+//! ([`labels::Sessions`]) and the first rows in an order ([`top::Top`]).
 //!
 //! A key's rows are kept as a multiset of encoded rows; at the end of a step the keys that it touched are computed before and after, and the
 //! difference goes out. Nothing depends on the order in which rows came.
 
 mod gone;
+pub(crate) mod labels;
 mod list;
 mod rows;
+mod sessions;
 #[cfg(test)]
 mod tests;
 pub(crate) mod top;

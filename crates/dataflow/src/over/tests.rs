@@ -5,10 +5,12 @@
 use datafusion::arrow::compute::SortOptions;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use headwater_sql::graph::{Changelog, Graph, Node, Op, Props, Rank, TopN};
+use headwater_sql::model::Emit;
+use proptest::prelude::*;
 
 use super::top::Top;
 use crate::testing::*;
-use crate::{Delta, Operator};
+use crate::{Dataflow, Delta, Operator, StepContext};
 
 const SECOND: i64 = 1_000_000;
 
@@ -157,4 +159,48 @@ fn windows_that_are_gone_stay_gone() {
             .sum::<usize>(),
         2
     );
+}
+
+/// As if nobody had seen that the bounds of sessions are read by one aggregate only.
+fn with_bounds(mut graph: Graph) -> Graph {
+    for node in &mut graph.nodes {
+        match &mut node.op {
+            Op::Over(plan) => plan.labels = None,
+            Op::Aggregate(plan) => plan.session = None,
+            _ => {}
+        }
+    }
+    graph
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// The watermark moves on by a second a step; rows come up to six seconds before and behind it.
+    #[test]
+    fn labelled_sessions_end_and_are_late_as_those_with_bounds(
+        steps in prop::collection::vec(prop::collection::vec((0i64..16, -6i64..6), 0..5), 40..90),
+    ) {
+        let query = "SELECT k, window_start, window_end, count(*) AS n, max(f) AS m FROM \
+            SESSION(l PARTITION BY k, t, INTERVAL '3 seconds') GROUP BY k, window_start, window_end";
+        let graph = crate::law::planned(query, Emit::Changes, true);
+        let mut running = [&graph, &with_bounds(graph.clone())].map(|g| Dataflow::new(g).unwrap());
+        let mut views = [View::default(), View::default()];
+        let mut most = [0, 0];
+        for (now, step) in (0i64..).zip(&steps) {
+            let row = |(k, t): &(i64, i64)| (Some(*k), None, Some(*t as f64), None, Some((now + t) * SECOND));
+            let rows: Vec<(Row, bool)> = step.iter().map(|r| (row(r), true)).collect();
+            let mut late = [0, 0];
+            for (at, running) in running.iter_mut().enumerate() {
+                let mut ctx = StepContext { watermark_us: now * SECOND, ..context() };
+                views[at].apply(&running.step([("l", vec![delta(&rows)])], &mut ctx).unwrap());
+                late[at] = ctx.late.iter().map(|l| l.rows.num_rows()).sum();
+                most[at] = most[at].max(running.status().iter().map(|n| n.state_rows).sum());
+            }
+            prop_assert_eq!(&views[0], &views[1], "at {}", now);
+            prop_assert_eq!(late[0], late[1], "late at {}", now);
+        }
+        // What ended is forgotten by both; a group as late as its label says, so a little more is there.
+        prop_assert!(most[0] <= 2 * most[1], "{:?} rows", most);
+    }
 }

@@ -31,6 +31,7 @@ pub(super) fn aggregate(builder: &mut Builder<'_>, node: &Logical) -> Result<Nod
         group,
         calls,
         close: None,
+        session: None,
     };
     Ok(builder.add(Op::Aggregate(aggregate), vec![input], &node.schema))
 }

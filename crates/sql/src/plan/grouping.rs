@@ -75,6 +75,7 @@ fn keyed(
         group,
         calls,
         close: None,
+        session: None,
     };
     Ok(builder.add_with(
         Op::Aggregate(aggregate),
@@ -104,6 +105,7 @@ fn of_all(
         group: Vec::new(),
         calls,
         close: None,
+        session: None,
     };
     let schema = Arc::new(Schema::new(fields));
     let all = builder.add_with(

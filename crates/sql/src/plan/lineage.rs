@@ -170,6 +170,22 @@ fn expr_lineage(expr: &PhysExpr, input: &[Lineage]) -> Lineage {
 
 /// The time column of a session's bound, and whether it is its end.
 pub fn session_bound(expr: &Arc<dyn WindowExpr>) -> Option<(usize, bool)> {
+    let (args, end) = session_call(expr)?;
+    let time = args.first()?.downcast_ref::<Column>()?;
+    Some((time.index(), end))
+}
+
+/// The gap of a session's bound, microseconds.
+pub(super) fn session_gap(expr: &Arc<dyn WindowExpr>) -> Option<i64> {
+    let (args, _) = session_call(expr)?;
+    match args.get(1)?.downcast_ref::<Literal>()?.value() {
+        ScalarValue::Int64(gap_us) => *gap_us,
+        _ => None,
+    }
+}
+
+/// The arguments of a session's bound, and whether it is its end.
+fn session_call(expr: &Arc<dyn WindowExpr>) -> Option<(&[PhysExpr], bool)> {
     let standard = expr.as_any().downcast_ref::<StandardWindowExpr>()?;
     let call = standard
         .get_standard_func_expr()
@@ -180,8 +196,7 @@ pub fn session_bound(expr: &Arc<dyn WindowExpr>) -> Option<(usize, bool)> {
         session::SESSION_END => true,
         _ => return None,
     };
-    let time = call.args().first()?.downcast_ref::<Column>()?;
-    Some((time.index(), end))
+    Some((call.args(), end))
 }
 
 fn session_lineage(expr: &Arc<dyn WindowExpr>, input: &[Lineage]) -> Lineage {

@@ -12,6 +12,7 @@ mod lineage;
 mod over;
 pub(crate) mod places;
 mod refuse;
+mod sessions;
 pub(crate) mod temporal;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -128,10 +129,13 @@ impl<'a> Planner<'a> {
         refuse::check_result(query, &plan)?;
         correlated::check(&plan).map_err(|refused| refused.into_error(query))?;
         let plan = logical::optimize(&self.session, plan).map_err(tell)?;
-        let built =
+        let mut built =
             build::build(&self.session, &plan).map_err(|refused| refused.into_error(query))?;
         let graph = match emit {
-            Emit::Changes => built,
+            Emit::Changes => {
+                sessions::label(&mut built);
+                built
+            }
             Emit::OnWindowClose => {
                 close::close(built).map_err(|refused| refused.into_error(query))?
             }

@@ -197,6 +197,7 @@ pub(super) fn over(builder: &mut Builder<'_>, window: &Window) -> Result<NodeId,
     let over = Over {
         partition: partition.into_iter().map(|p| base.index(p)).collect(),
         stages,
+        labels: None,
     };
     let fields: Vec<Arc<Field>> = base.fields.iter().map(|(_, f)| Arc::clone(f)).collect();
     let schema = nullable(&datafusion::arrow::datatypes::Schema::new(fields));
