@@ -139,7 +139,11 @@ pub fn topic_defaults(cluster: Option<&Configs>, node: Option<&Configs>) -> Conf
 /// Something is unknown, cannot be set while the node runs, or has an illegal value.
 pub fn check(scope: &Scope, configs: &Configs) -> Result<(), ScopeError> {
     match scope {
-        Scope::Cluster | Scope::Node(_) => check_node(configs),
+        Scope::Cluster => {
+            check_node(configs)?;
+            refuse_any(configs, of_one_node, OF_ONE_NODE)
+        }
+        Scope::Node(_) => check_node(configs),
         Scope::Group(_) => check_known(GROUP_CONFIGS, configs, |name| {
             ScopeError::Config(format!("Unknown group config name: {name}"))
         }),
@@ -159,7 +163,32 @@ fn check_node(configs: &Configs) -> Result<(), ScopeError> {
         }
         check_config(name, def.kind, value).map_err(ScopeError::Request)?;
     }
-    Ok(())
+    refuse_any(configs, of_one_listener, OF_ONE_LISTENER)
+}
+
+const OF_ONE_NODE: &str =
+    "Cannot update these configs at default cluster level, broker id must be specified";
+const OF_ONE_LISTENER: &str =
+    "These security configs can be dynamically updated only per-listener using the listener prefix";
+
+/// TLS, SASL and who a connection is may differ from node to node.
+fn of_one_node(name: &str) -> bool {
+    name.starts_with("ssl.") || name.starts_with("sasl.") || name == "principal.builder.class"
+}
+
+/// Key and trust stores, as Kafka's `SslConfigs.RECONFIGURABLE_CONFIGS`.
+fn of_one_listener(name: &str) -> bool {
+    ["ssl.keystore.", "ssl.truststore."]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+        || name == "ssl.key.password"
+}
+
+fn refuse_any(configs: &Configs, which: fn(&str) -> bool, why: &str) -> Result<(), ScopeError> {
+    match configs.keys().find(|name| which(name)) {
+        Some(name) => Err(ScopeError::Request(format!("{why}: Set({name})"))),
+        None => Ok(()),
+    }
 }
 
 fn check_known(
@@ -300,6 +329,17 @@ mod tests {
             check(&Scope::Node(1), &set("a.plugins.config", "x")),
             Ok(())
         );
+    }
+
+    #[test]
+    fn configs_of_security_belong_to_a_node_or_to_a_listener() {
+        let relogin = set("sasl.kerberos.min.time.before.relogin", "58000");
+        assert_eq!(check(&Scope::Node(1), &relogin), Ok(()));
+        assert!(check(&Scope::Cluster, &relogin).is_err());
+        let store = set("ssl.keystore.location", "/x");
+        assert!(check(&Scope::Node(1), &store).is_err());
+        let store = set("listener.name.internal.ssl.keystore.location", "/x");
+        assert_eq!(check(&Scope::Node(1), &store), Ok(()));
     }
 
     #[test]
