@@ -1,5 +1,5 @@
 //! Rows per second and state of the operators on one core, in steps of 8,192 rows. Prints a table; nothing is judged.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -406,7 +406,7 @@ fn table_schema(name: &str, width: usize) -> SchemaRef {
     };
     let mut fields = vec![Field::new(format!("{name}_id"), key, true)];
     let kind = |at: usize| {
-        if at % 3 == 0 {
+        if at.is_multiple_of(3) {
             DataType::Utf8
         } else {
             DataType::Float64

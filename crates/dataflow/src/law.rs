@@ -1,6 +1,6 @@
 //! The law, as a property of random graphs, rows and cuts: a view's rows are the batch answer over the same rows, its changelog adds up, and a
 //! restored dataflow goes on exactly as the first one would have.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::type_complexity)]
 
 use std::sync::Arc;
 
@@ -201,12 +201,16 @@ const CALLS_SQL: &str = "count(*), count(s), sum(cast(k as decimal(38,0))), sum(
 fn case(which: usize, changelog: Changelog) -> (Graph, String) {
     let mut b = Builder::default();
     let l = b.relation("l", row_schema(), changelog);
-    let kind = if which % 2 == 0 {
+    let kind = if which.is_multiple_of(2) {
         JoinKind::Inner
     } else {
         JoinKind::Left
     };
-    let word = if which % 2 == 0 { "join" } else { "left join" };
+    let word = if which.is_multiple_of(2) {
+        "join"
+    } else {
+        "left join"
+    };
     let sql = match which / 2 {
         0 => {
             let f = b.filter(l, "k > 0 or s is null");
@@ -222,14 +226,18 @@ fn case(which: usize, changelog: Changelog) -> (Graph, String) {
                 .to_owned()
         }
         1 => {
-            let group: &[&str] = if which % 2 == 0 { &["k"] } else { &["s", "t"] };
+            let group: &[&str] = if which.is_multiple_of(2) {
+                &["k"]
+            } else {
+                &["s", "t"]
+            };
             b.aggregate(l, group, CALLS, None);
             let group = group.join(", ");
             format!("select {group}, {CALLS_SQL} from l group by {group}")
         }
         2 => {
             let r = b.relation("r", row_schema(), changelog);
-            let u = if which % 2 == 0 {
+            let u = if which.is_multiple_of(2) {
                 b.union(vec![l, r, l])
             } else {
                 b.filter(l, "k <> 2")
@@ -284,7 +292,7 @@ fn case(which: usize, changelog: Changelog) -> (Graph, String) {
                 left join (select s, count(*), max(k) from r group by s) as g on l.s = g.s"
             )
         }
-        8 | 9 | 10 => {
+        8..=10 => {
             // Each kind by key alone, and with a residual condition.
             let kind = [JoinKind::Semi, JoinKind::Anti, JoinKind::Full][which / 2 - 8];
             let r = b.relation("r", row_schema(), changelog);

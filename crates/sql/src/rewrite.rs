@@ -183,7 +183,7 @@ fn pattern(expr: &Expr, span: Span) -> Option<Expr> {
             escape_char,
         } => {
             let mut args = vec![expr.as_ref().clone(), pattern.as_ref().clone()];
-            args.extend(escape_char.clone().map(|c| Expr::Value(c)));
+            args.extend(escape_char.clone().map(Expr::Value));
             Some(not(*negated, call("similar_to", args, span)))
         }
         Expr::Substring {

@@ -200,7 +200,7 @@ fn plan_error(
             .lines()
             .next()
             .unwrap_or_default()
-            .trim_end_matches(|c| c == '"' || c == '.');
+            .trim_end_matches(['"', '.']);
         let forms = forms.split(" No function matches").next().unwrap_or(forms);
         let name = call.split('(').next().unwrap_or(call).to_owned();
         return (

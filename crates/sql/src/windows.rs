@@ -93,10 +93,9 @@ impl RelationPlanner for Windows {
 }
 
 fn unknown_function(name: &ObjectName) -> DataFusionError {
-    let hint = match name.to_string().to_lowercase().as_str() {
-        other => crate::nearest::hint(other, ["tumble", "hop", "cumulate", "session"])
-            .unwrap_or_else(|| "in FROM there are TUMBLE, HOP, CUMULATE and SESSION".to_owned()),
-    };
+    let other = name.to_string().to_lowercase();
+    let hint = crate::nearest::hint(&other, ["tumble", "hop", "cumulate", "session"])
+        .unwrap_or_else(|| "in FROM there are TUMBLE, HOP, CUMULATE and SESSION".to_owned());
     refusal(
         name.span(),
         format!("there is no function {name} in FROM"),

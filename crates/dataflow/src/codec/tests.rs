@@ -18,7 +18,7 @@ fn round(column: ArrayRef) {
     let types = [column.data_type().clone()];
     let encoded = RowWriter::new(&types)
         .unwrap()
-        .encode(&[column.clone()], column.len());
+        .encode(std::slice::from_ref(&column), column.len());
     let mut reader = RowReader::new(&types).unwrap();
     (0..column.len()).for_each(|row| reader.push(encoded.get(row)).unwrap());
     assert_eq!(

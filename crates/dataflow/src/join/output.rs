@@ -121,7 +121,7 @@ impl Join {
         let mut columns = if side == 0 && order.iter().all(|at| outs[*at as usize].ours != NONE) {
             self.taken(arrived, outs, order)?
         } else {
-            self.from_state(outs, order, 0)?
+            self.kept(outs, order, 0)?
         };
         if self.kind == JoinKind::Mark {
             let marks: BooleanArray = order
@@ -142,7 +142,7 @@ impl Join {
         side: usize,
     ) -> Result<Vec<ArrayRef>, OperatorError> {
         let ours = self.taken(arrived, outs, order)?;
-        let theirs = self.from_state(outs, order, 1 - side)?;
+        let theirs = self.kept(outs, order, 1 - side)?;
         let (mut columns, right) = if side == 0 {
             (ours, theirs)
         } else {
@@ -152,7 +152,7 @@ impl Join {
         Ok(columns)
     }
 
-    fn from_state(
+    fn kept(
         &self,
         outs: &[Out],
         order: &[u32],

@@ -54,6 +54,8 @@ pub(super) enum Few {
     #[default]
     None,
     One(Span),
+    // A vector by itself would make every list larger.
+    #[allow(clippy::box_collection)]
     Many(Box<Vec<Span>>),
 }
 

@@ -217,7 +217,7 @@ impl Builder<'_> {
             name: object.name.clone(),
             schema,
             read: physical_schema_of(columns),
-            computed: input_graph_at(&self.session, columns, watermark.as_ref())?,
+            computed: input_graph_at(self.session, columns, watermark.as_ref())?,
             clock_watermark: watermark
                 .as_ref()
                 .and_then(|watermark| clock_watermark(columns, watermark)),

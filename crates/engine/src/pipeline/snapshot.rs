@@ -193,7 +193,8 @@ fn parts_of(path: &Path) -> io::Result<Vec<PartId>> {
     if head[MAGIC.len()] != SNAPSHOT_VERSION {
         return Err(corrupt("another version"));
     }
-    (get_u64(&mut file)?, get_u64(&mut file)?);
+    get_u64(&mut file)?;
+    get_u64(&mut file)?;
     get_bytes(&mut file)?;
     get_parts(&mut file)
 }

@@ -104,7 +104,7 @@ async fn check_dead_letters(node: &Node, all: &[crate::harness::Input]) {
 fn check_alerts(node: &Node) {
     let mut firing: BTreeMap<String, bool> = BTreeMap::new();
     for (key, event) in contents(&node.log, "__headwater_alerts_busy") {
-        let fires = event.unwrap()["state"] == Value::from("firing");
+        let fires = event.unwrap()["state"] == "firing";
         let before = firing.insert(key.unwrap(), fires).unwrap_or(false);
         assert_ne!(before, fires, "an alert was told twice");
     }

@@ -45,7 +45,7 @@ fn generated_queries_hold_the_batch_answer() {
                     .unwrap()
                     .push(format!("{failure}\n--- shrunk:\n{small}"));
             }
-            if let Some(folder) = folder.as_ref().filter(|_| at % 4 == 0) {
+            if let Some(folder) = folder.as_ref().filter(|_| at.is_multiple_of(4)) {
                 let text = group.text(|query| outcome.answers.get(&query.line).cloned());
                 std::fs::write(format!("{folder}/seed-{}.slt", first + at), text).unwrap();
             }

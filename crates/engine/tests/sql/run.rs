@@ -399,7 +399,8 @@ fn learn(known: &mut Known, text: &str) -> headwater_sql::error::Result<()> {
 impl Case<'_> {
     /// Whether a sink shows this view's changes: of those that can have one, the half that the seed picks.
     fn followed(&self, variant: &Variant) -> bool {
-        let picked = (self.query.line as u64 + variant.seed + u64::from(variant.shuffled)) % 2 == 0;
+        let number = self.query.line as u64 + variant.seed + u64::from(variant.shuffled);
+        let picked = number.is_multiple_of(2);
         self.shape != Shape::Changes && (picked || self.query.changelog.is_some())
     }
 

@@ -28,21 +28,25 @@ pub(super) fn plain_windows(tokens: &[TokenWithSpan]) -> (Vec<TokenWithSpan>, Ve
             Token::RParen => {
                 open.pop();
             }
-            Token::Word(_) if inside && is_word(token, "table") => {
-                if next.is_some_and(|t| matches!(t.token, Token::Word(_) | Token::LParen)) {
-                    continue;
-                }
+            Token::Word(_)
+                if inside
+                    && is_word(token, "table")
+                    && next.is_some_and(|t| matches!(t.token, Token::Word(_) | Token::LParen)) =>
+            {
+                continue;
             }
-            Token::Word(_) if inside && is_word(token, "partition") => {
-                if next.is_some_and(|t| is_word(t, "by")) {
-                    skip = true;
-                    places.push(at);
-                    plain.push(TokenWithSpan {
-                        token: Token::Comma,
-                        span: token.span,
-                    });
-                    continue;
-                }
+            Token::Word(_)
+                if inside
+                    && is_word(token, "partition")
+                    && next.is_some_and(|t| is_word(t, "by")) =>
+            {
+                skip = true;
+                places.push(at);
+                plain.push(TokenWithSpan {
+                    token: Token::Comma,
+                    span: token.span,
+                });
+                continue;
             }
             _ => {}
         }

@@ -100,7 +100,7 @@ pub(super) fn cast(whole: &Expr, inner: &Expr, data_type: &DataType, span: Span)
     if let Some(value) = literal(inner).and_then(|written| normal(data_type, written)) {
         let mut whole = whole.clone();
         if let Expr::Cast { expr, .. } = &mut whole {
-            *expr = Box::new(text(value));
+            **expr = text(value);
         }
         return Some(whole);
     }

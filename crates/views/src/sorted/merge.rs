@@ -194,8 +194,8 @@ impl Merge {
         if !self.started {
             self.start()?;
         }
-        let (mut blocks, mut rows, mut counts): (Vec<Arc<Block>>, Vec<(usize, usize)>, Vec<i64>) =
-            Default::default();
+        let (mut blocks, mut counts): (Vec<Arc<Block>>, Vec<i64>) = Default::default();
+        let mut rows: Vec<(usize, usize)> = Vec::new();
         self.cursors
             .iter_mut()
             .for_each(|cursor| cursor.used = None);

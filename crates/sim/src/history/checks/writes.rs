@@ -25,7 +25,7 @@ pub fn lost(model: &Model) -> Vec<Finding> {
             && !places.contains_key(*id)
             && !model.compacted.contains(&sent.at)
             && !sent.offset.is_some_and(trimmed)
-            && !(sent.offset.is_none() && model.start(&sent.at) > 0)
+            && (sent.offset.is_some() || model.start(&sent.at) <= 0)
     };
     let tell = |(id, sent): (&Id, &Sent)| {
         let (at, offset) = (&sent.at, sent.offset);

@@ -37,11 +37,11 @@ pub(super) const FUNCTIONS: &[Def] = &[
     def(
         "regexp_instr",
         &[
-            over(&[Text, Text], Int4, |a| instr(a)),
-            over(&[Text, Text, Int8], Int4, |a| instr(a)),
-            over(&[Text, Text, Int8, Int8], Int4, |a| instr(a)),
-            over(&[Text, Text, Int8, Int8, Int8], Int4, |a| instr(a)),
-            over(&[Text, Text, Int8, Int8, Int8, Text], Int4, |a| instr(a)),
+            over(&[Text, Text], Int4, instr),
+            over(&[Text, Text, Int8], Int4, instr),
+            over(&[Text, Text, Int8, Int8], Int4, instr),
+            over(&[Text, Text, Int8, Int8, Int8], Int4, instr),
+            over(&[Text, Text, Int8, Int8, Int8, Text], Int4, instr),
             over(&[Text, Text, Int8, Int8, Int8, Text, Int8], Int4, |a| {
                 instr(a)
             }),
@@ -50,11 +50,11 @@ pub(super) const FUNCTIONS: &[Def] = &[
     def(
         "regexp_substr",
         &[
-            over(&[Text, Text], Text, |a| substr(a)),
-            over(&[Text, Text, Int8], Text, |a| substr(a)),
-            over(&[Text, Text, Int8, Int8], Text, |a| substr(a)),
-            over(&[Text, Text, Int8, Int8, Text], Text, |a| substr(a)),
-            over(&[Text, Text, Int8, Int8, Text, Int8], Text, |a| substr(a)),
+            over(&[Text, Text], Text, substr),
+            over(&[Text, Text, Int8], Text, substr),
+            over(&[Text, Text, Int8, Int8], Text, substr),
+            over(&[Text, Text, Int8, Int8, Text], Text, substr),
+            over(&[Text, Text, Int8, Int8, Text, Int8], Text, substr),
         ],
     ),
     def(

@@ -38,7 +38,7 @@ pub(super) const FUNCTIONS: &[Def] = &[
     },
     def(
         "format",
-        &[variadic(&[Text], Any, Text, |a| super::format::format(a))],
+        &[variadic(&[Text], Any, Text, super::format::format)],
     ),
     def(
         "quote_ident",
@@ -337,7 +337,7 @@ fn from_hex(text: &str) -> Result<Vec<u8>, String> {
                 .ok_or_else(|| format!("invalid hexadecimal digit: \"{c}\""))
         })
         .collect::<Result<_, _>>()?;
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return Err("invalid hexadecimal data: odd number of digits".to_owned());
     }
     Ok(digits

@@ -74,10 +74,10 @@ pub(super) const FUNCTIONS: &[Def] = &[
     def(
         "date_bin",
         &[
-            over(&[Interval, Ts, Ts], Ts, |a| bin(a)),
-            over(&[Interval, Tstz, Tstz], Tstz, |a| bin(a)),
-            over(&[Interval, Ts], Ts, |a| bin(a)),
-            over(&[Interval, Tstz], Tstz, |a| bin(a)),
+            over(&[Interval, Ts, Ts], Ts, bin),
+            over(&[Interval, Tstz, Tstz], Tstz, bin),
+            over(&[Interval, Ts], Ts, bin),
+            over(&[Interval, Tstz], Tstz, bin),
         ],
     ),
     def(

@@ -105,7 +105,7 @@ fn finish(json: String, jsonb: bool) -> Answer {
 
 /// Keys and values by turns.
 pub(super) fn from_texts(texts: &[Option<&str>], jsonb: bool) -> Answer {
-    if texts.len() % 2 != 0 {
+    if !texts.len().is_multiple_of(2) {
         return Err("array must have even number of elements".to_owned());
     }
     pairs(texts.chunks(2).map(|pair| (pair[0], pair[1])), jsonb)
