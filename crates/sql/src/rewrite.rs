@@ -273,6 +273,22 @@ fn elements(expr: &Expr) -> Option<&[Expr]> {
     }
 }
 
+/// The elements of an array that is written as a text: `'{a,b}'`. Of numbers they are numbers.
+fn written_elements(expr: &Expr) -> Option<Vec<Expr>> {
+    let inner = literals::literal(expr)?.trim();
+    let inner = inner.strip_prefix('{')?.strip_suffix('}')?;
+    // Quotes, escapes and arrays of arrays are left to a cast.
+    if inner.is_empty() || inner.contains(['"', '\\', '{']) {
+        return None;
+    }
+    let parts: Vec<&str> = inner.split(',').map(str::trim).collect();
+    let element = |part: &&str| match part.eq_ignore_ascii_case("null") {
+        true => Expr::value(Value::Null),
+        false => text(*part),
+    };
+    Some(parts.iter().map(element).collect())
+}
+
 fn like_any(negated: bool, left: &Expr, pattern: &Expr, insensitive: bool) -> Option<Expr> {
     let op = if insensitive {
         BinaryOperator::PGILikeMatch
@@ -284,7 +300,9 @@ fn like_any(negated: bool, left: &Expr, pattern: &Expr, insensitive: bool) -> Op
 
 /// `x op ANY (ARRAY[a, b])` to `(x op a OR x op b)`, `ALL` with AND.
 fn quantified(left: &Expr, op: &BinaryOperator, right: &Expr, any: bool) -> Option<Expr> {
-    let all = elements(right).filter(|all| !all.is_empty())?;
+    let written = written_elements(right);
+    let all = written.as_deref().or_else(|| elements(right));
+    let all = all.filter(|all| !all.is_empty())?;
     let one = |item: &Expr| {
         let (left, right) = (Box::new(left.clone()), Box::new(item.clone()));
         let compared = Expr::BinaryOp {

@@ -78,15 +78,15 @@ fn column(query: &Query, message: &str) -> Option<Position> {
             .is_some_and(|own| own.value.eq_ignore_ascii_case(name)),
         _ => false,
     };
-    let all = select.projection.iter();
-    let found = all.clone().filter(is_it).next_back();
     let wildcard = |item: &&SelectItem| {
         matches!(
             item,
             SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)
         )
     };
-    let item = found.or_else(|| all.filter(wildcard).next_back())?;
+    let items = &select.projection;
+    let found = items.iter().rfind(is_it);
+    let item = found.or_else(|| items.iter().rfind(wildcard))?;
     position(item.span())
 }
 

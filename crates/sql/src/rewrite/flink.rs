@@ -1,4 +1,4 @@
-//! Functions of Flink and TimescaleDB that PostgreSQL has under another name or in other words.
+//! Functions of Flink and TimescaleDB that PostgreSQL has under another name or in other words, and those that build JSON of many rows.
 
 use datafusion::sql::sqlparser::ast::{
     CeilFloorKind, DateTimeField, Expr, Function, FunctionArg, FunctionArguments, Ident, ObjectName,
@@ -24,7 +24,11 @@ pub(super) fn floored(expr: &Expr, field: &CeilFloorKind, span: Span) -> Option<
 pub(super) fn named(function: &Function, name: &str, span: Span) -> Option<Expr> {
     match name {
         "variance" => return Some(Expr::Function(called(function, "var_samp"))),
+        "approx_count_distinct" => {
+            return Some(Expr::Function(called(function, "approx_distinct")));
+        }
         "json_agg" | "jsonb_agg" => return aggregated(function, span),
+        "json_object_agg" | "jsonb_object_agg" => return object(function, span),
         _ => {}
     }
     let args: Vec<&Expr> = arguments(function)?.iter().filter_map(plain).collect();
@@ -108,6 +112,29 @@ fn aggregated(function: &Function, span: Span) -> Option<Expr> {
     }
     let list = filled("('[' || __1 || ']')", &[&Expr::Function(joined)])?;
     Some(call("jsonb_in", vec![list], span))
+}
+
+/// `jsonb_object_agg(key, value)`: a key that comes more than once has its last value.
+fn object(function: &Function, span: Span) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let [key, value] = list.args.as_slice() else {
+        return None;
+    };
+    let value = filled("coalesce(to_jsonb(__1), 'null')", &[plain(value)?])?;
+    let pair = filled(
+        "concat(to_jsonb(CAST(__1 AS TEXT)), ': ', __2)",
+        &[plain(key)?, &value],
+    )?;
+    let mut joined = called(function, "string_agg");
+    if let FunctionArguments::List(list) = &mut joined.args {
+        list.args = [pair, text(", ")]
+            .map(|arg| FunctionArg::Unnamed(arg.into()))
+            .to_vec();
+    }
+    let object = filled("('{' || __1 || '}')", &[&Expr::Function(joined)])?;
+    Some(call("jsonb_in", vec![object], span))
 }
 
 /// Whole units between two times.

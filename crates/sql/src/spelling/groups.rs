@@ -43,7 +43,7 @@ impl Mender<'_> {
         if let GroupByExpr::Expressions(group, _) = &select.group_by
             && let Some(at) = group.iter().position(is_window)
         {
-            self.into_from(select, at, order.as_deref_mut())?;
+            self.window_into_from(select, at, order.as_deref_mut())?;
         }
         if reads_windows(&select.from) {
             let mut times = Times {
@@ -57,7 +57,12 @@ impl Mender<'_> {
     }
 
     /// Puts the window of a GROUP BY into FROM.
-    fn into_from(&self, select: &mut Select, at: usize, order: Option<&mut OrderBy>) -> Result<()> {
+    fn window_into_from(
+        &self,
+        select: &mut Select,
+        at: usize,
+        order: Option<&mut OrderBy>,
+    ) -> Result<()> {
         let GroupByExpr::Expressions(group, _) = &select.group_by else {
             return Ok(());
         };
