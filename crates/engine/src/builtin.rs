@@ -12,6 +12,8 @@ pub const LATE_ROWS: &str = "headwater_late_rows";
 pub const ERRORS: &str = "headwater_errors";
 pub const DEAD_LETTERS_TOPIC: &str = "headwater-dead-letters";
 pub const LATE_ROWS_TOPIC: &str = "__headwater_late_rows";
+/// When pipelines began to read their topics again; see `pipeline::rebuilt`.
+pub const REBUILDS_TOPIC: &str = "__headwater_rebuilds";
 
 pub fn names() -> impl Iterator<Item = &'static str> {
     [DEAD_LETTERS, LATE_ROWS, ERRORS].into_iter()

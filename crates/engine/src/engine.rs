@@ -84,6 +84,7 @@ impl Engine {
         let topics = SharedTopics {
             dead_letters: log.ensure_topic(builtin::DEAD_LETTERS_TOPIC, 1).await?,
             late_rows: log.ensure_topic(builtin::LATE_ROWS_TOPIC, 1).await?,
+            rebuilds: log.ensure_topic(builtin::REBUILDS_TOPIC, 1).await?,
         };
         let objects = store::load(log.as_ref(), catalog.partition(0))?;
         let delivered = read_cursors(log.as_ref(), cursors.partition(0));

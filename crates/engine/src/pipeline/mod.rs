@@ -1,6 +1,6 @@
 //! One pipeline: what it is (`plan`), what arrives (`input`, `ahead`, `sharing`, `decoders`, `decode`, `watermark`, `table`, `tables`), its state and step (`core`, `flows`,
 //! `conditions`), what leaves (`output`, `dead`, `net`, `appends`), its two threads (`run` with `seed`, `hold` and `housekeeping`, `publish`), and how it comes back (`record`,
-//! `snapshot`, `spill`, `persist`, `recover`, `start`).
+//! `snapshot`, `spill`, `persist`, `recover`, `rebuilt`, `start`).
 
 pub mod ahead;
 pub mod appends;
@@ -20,6 +20,7 @@ pub mod output;
 pub mod persist;
 pub mod plan;
 pub mod publish;
+pub mod rebuilt;
 pub mod record;
 pub mod recover;
 pub mod run;

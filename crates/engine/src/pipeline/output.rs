@@ -20,6 +20,7 @@ use super::plan::{OutputKind, PipelinePlan, RecordKey};
 pub struct SharedTopics {
     pub dead_letters: TopicInfo,
     pub late_rows: TopicInfo,
+    pub rebuilds: TopicInfo,
 }
 
 /// What a step's clock and number are, for its records.

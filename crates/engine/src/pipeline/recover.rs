@@ -265,6 +265,11 @@ pub fn begin(
         appends: appends.finish(),
         trims: Vec::new(),
     };
+    commit(log, &step, shared)
+}
+
+/// Commits for good, outside a step; waits while the log takes no writes. The offset of the first record.
+pub fn commit(log: &dyn StepLog, step: &Step, shared: &Shared) -> Result<i64, StepFailure> {
     loop {
         match log.commit(step.clone()) {
             Ok((offsets, durable)) => {

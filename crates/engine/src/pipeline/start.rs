@@ -31,7 +31,7 @@ use super::shared::{NodeMemory, Shared};
 use super::sharing::Sharings;
 use super::snapshot::{SnapshotDir, SnapshotId};
 use super::tables::Table;
-use super::{figures, persist, publish, watermark};
+use super::{figures, persist, publish, rebuilt, watermark};
 use crate::alerts::state::{AlertEvent, AlertState};
 use crate::cell::{ViewCell, ViewInfo};
 use crate::codec;
@@ -396,6 +396,11 @@ fn rebuild(
         .as_ref()
         .map_or_else(|| runner.config.clock.now_ms(), |record| record.clock_ms);
     let (log, shared) = (Arc::clone(&runner.log), Arc::clone(&runner.shared));
+    // Nothing of this generation is written yet: letters of one before speak of other definitions.
+    let anew = steps.is_empty() && runner.genesis.inherits.is_none();
+    if anew {
+        rebuilt::begins(runner, clock_ms)?;
+    }
     loop {
         let Some((record, taken)) =
             recover::next_silent(&mut runner.core, log.as_ref(), &target, clock_ms)?
@@ -403,6 +408,9 @@ fn rebuild(
             break;
         };
         let out = runner.core.run(&record, &taken)?;
+        if anew {
+            rebuilt::letters(runner, &out, clock_ms)?;
+        }
         runner.publish(&record, out, &[], None)?;
         runner.account()?;
         if shared.stopping() {
