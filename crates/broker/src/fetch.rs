@@ -1,11 +1,12 @@
 //! Fetch: long poll over many partitions, whole batches as they are stored.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_base::{Offset, PartitionId, TopicId};
-use headwater_log::{Bound, Log, PartitionState, ReadOut};
+use headwater_log::{Bound, Log, PartitionState, ReadError, ReadOut};
 use headwater_meta::Catalog;
 use headwater_record::BatchHeader;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
@@ -72,6 +73,10 @@ struct Target {
 struct Source {
     log: Arc<dyn Log>,
     producers: Arc<ProducerTable>,
+    /// Counts answers.
+    turn: Arc<AtomicUsize>,
+    /// What is not in memory is left for another answer: nobody may wait for the disk here.
+    ready: bool,
 }
 
 /// Answers from the tail cache up to here are not accounted for.
@@ -84,6 +89,10 @@ const COLD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Every partition of it gets so much, where it has as much, before another gets more than its part: what lies side by
 /// side on the disk is read together.
 const PART_BYTES_MIN: usize = 256 * 1024;
+/// Partitions whose next batches lie no further apart in the log are brought together: who is ahead gets less, or waits.
+const TOGETHER_BYTES: u64 = 64 * 1024 * 1024;
+/// In one of so many answers all get the same: the one behind may be one that never gets on.
+const EQUAL_EVERY: usize = 16;
 
 type Targets = Arc<[Result<Target, BrokerError>]>;
 
@@ -159,18 +168,21 @@ impl Broker {
     ) -> FetchOut {
         let cached = |target: &Target| self.log.in_memory(target.id, target.offset);
         if targets.iter().flatten().all(cached) {
-            let partitions = read_targets(&self.source(), targets, max_bytes, max_bytes);
+            let source = Source {
+                ready: true,
+                ..self.source()
+            };
+            let partitions = read_targets(&source, targets, max_bytes, min_bytes);
             return self.account_cached(partitions);
         }
         let max_bytes = max_bytes
             .min(COLD_BYTES_MAX.max(min_bytes))
             .min(self.fair_share());
-        let part_bytes = (max_bytes / targets.len().max(1)).max(PART_BYTES_MIN);
         let mut memory = self.reserve(targets, max_bytes).await;
         let (source, owned) = (self.source(), Arc::clone(targets));
         let read = self
             .world
-            .off_thread(move || read_targets(&source, &owned, max_bytes, part_bytes))
+            .off_thread(move || read_targets(&source, &owned, max_bytes, min_bytes))
             .await;
         let partitions = read.unwrap_or_else(|error| {
             let failed = BrokerError::Storage(format!("reading the log failed: {error}"));
@@ -188,6 +200,8 @@ impl Broker {
         Source {
             log: Arc::clone(&self.log),
             producers: Arc::clone(&self.producers),
+            turn: Arc::clone(&self.fetch_turn),
+            ready: false,
         }
     }
 
@@ -315,6 +329,15 @@ fn bytes_of(partitions: &[Result<Fetched, BrokerError>]) -> usize {
 }
 
 impl Source {
+    fn read(&self, target: &Target, max_bytes: usize, bound: Bound) -> Result<ReadOut, ReadError> {
+        match self.ready {
+            true => self
+                .log
+                .read_ready(target.id, target.offset, max_bytes, bound),
+            false => self.log.read(target.id, target.offset, max_bytes, bound),
+        }
+    }
+
     /// State, last stable offset, and where the target's reader has to stop.
     fn extent(&self, target: &Target) -> (PartitionState, Offset, Offset) {
         let (state, stable) = self
@@ -332,18 +355,66 @@ fn read_targets(
     source: &Source,
     targets: &Targets,
     max_bytes: usize,
-    part_bytes: usize,
+    min_bytes: usize,
+) -> Vec<Result<Fetched, BrokerError>> {
+    let place = |target: &Target| source.log.place(target.id, target.offset);
+    let places: Vec<_> = targets
+        .iter()
+        .map(|target| target.as_ref().ok().and_then(place))
+        .collect();
+    let max_bytes = match places.iter().flatten().count() {
+        0 => max_bytes,
+        _ => max_bytes.min(COLD_BYTES_MAX.max(min_bytes)),
+    };
+    let turn = source.turn.fetch_add(1, Ordering::Relaxed);
+    if !turn.is_multiple_of(EQUAL_EVERY) {
+        let parts = parts(&places, max_bytes, TOGETHER_BYTES);
+        let waits = parts.contains(&0);
+        let out = read_parts(source, targets, max_bytes, &parts);
+        if !waits || bytes_of(&out) >= min_bytes.max(1) {
+            return out;
+        }
+    }
+    read_parts(source, targets, max_bytes, &parts(&places, max_bytes, 0))
+}
+
+fn read_parts(
+    source: &Source,
+    targets: &Targets,
+    max_bytes: usize,
+    parts: &[usize],
 ) -> Vec<Result<Fetched, BrokerError>> {
     let mut left = max_bytes;
     let mut any = false;
-    let read = |target: &Result<Target, BrokerError>| {
-        let fetched = read_one(source, target.clone()?, (left, part_bytes), any)?;
+    let read = |(target, part): (&Result<Target, BrokerError>, &usize)| {
+        let fetched = read_one(source, target.clone()?, (left, *part), any)?;
         let bytes: usize = fetched.batches.iter().map(Bytes::len).sum();
         left = left.saturating_sub(bytes);
         any |= bytes > 0;
         Ok(fetched)
     };
-    targets.iter().map(read).collect()
+    targets.iter().zip(parts).map(read).collect()
+}
+
+/// How much of the answer each target may have, by where it is read in the log. What is in memory has no place, and no bound.
+/// Others share. The further one is ahead of another that is no more than `together` bytes behind it, the less it gets, and
+/// nothing when it is a whole answer ahead: so all come to read the same pieces of the log, which are read once for all of them.
+fn parts(places: &[Option<u64>], max_bytes: usize, together: u64) -> Vec<usize> {
+    let mut sorted: Vec<u64> = places.iter().copied().flatten().collect();
+    sorted.sort_unstable();
+    let share = (max_bytes / sorted.len().max(1)).max(PART_BYTES_MIN);
+    let part = |place: u64| {
+        let near = sorted.partition_point(|other| other.saturating_add(together) < place);
+        let ahead = usize::try_from(place - sorted[near]).unwrap_or(usize::MAX);
+        match max_bytes.checked_sub(ahead).filter(|left| *left > 0) {
+            Some(left) => (share * left / max_bytes).max(PART_BYTES_MIN),
+            None => 0,
+        }
+    };
+    places
+        .iter()
+        .map(|place| place.map_or(max_bytes, part))
+        .collect()
 }
 
 /// Reads one partition. The first batch of a whole answer may exceed every limit, so that a consumer always gets on (KIP-74).
@@ -363,17 +434,14 @@ fn read_one(
     }
     let limit = left.min(target.max_bytes);
     let part = limit.min(part_bytes);
-    if target.offset >= end || (any && limit == 0) {
+    if target.offset >= end || (any && limit == 0) || part == 0 && limit > 0 {
         return Ok(Fetched {
             state,
             last_stable,
             ..Fetched::default()
         });
     }
-    let ReadOut { mut batches, state } =
-        source
-            .log
-            .read(target.id, target.offset, part.max(1), Bound::Durable)?;
+    let ReadOut { mut batches, state } = source.read(&target, part.max(1), Bound::Durable)?;
     let mut aborted = Vec::new();
     if target.committed {
         batches.truncate(batches.partition_point(|batch| base_offset(batch) < end));
@@ -421,4 +489,34 @@ fn cut(batches: &mut Vec<Bytes>, (limit, part): (usize, usize), any: bool) {
         .first()
         .is_some_and(|first| !any || first.len() <= limit);
     batches.truncate(keep.max(usize::from(first)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    fn shared(places: &[Option<u64>], together: u64) -> Vec<usize> {
+        let parts = parts(places, 8 << 20, together);
+        parts.iter().map(|part| part >> 10).collect()
+    }
+
+    #[test]
+    fn what_is_in_memory_is_not_bounded_and_neighbours_share() {
+        assert_eq!(shared(&[None, None], TOGETHER_BYTES), [8192, 8192]);
+        let places = [Some(70 * MIB), None, Some(70 * MIB)];
+        assert_eq!(shared(&places, TOGETHER_BYTES), [4096, 8192, 4096]);
+        assert_eq!(shared(&[Some(1); 600], TOGETHER_BYTES)[599], 256);
+    }
+
+    #[test]
+    fn who_is_ahead_gets_less_or_waits_but_not_for_those_that_are_far_behind() {
+        let places = [0, 4, 8, 63, 100, 228].map(|place| Some(place * MIB));
+        let share = 8192 / 6;
+        let waits = [share, share / 2, 0, 0, 0, share];
+        assert_eq!(shared(&places, TOGETHER_BYTES), waits);
+        assert_eq!(shared(&places, 0), [share; 6]);
+        assert_eq!(parts(&[Some(1)], 0, 0), [0]);
+    }
 }

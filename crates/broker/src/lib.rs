@@ -33,6 +33,7 @@ mod txns;
 mod users;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use headwater_base::{Clock, PartitionId, World};
 use headwater_log::{Log, wait};
@@ -98,6 +99,8 @@ pub struct Broker {
     cleaning: Cleaning,
     counters: Counters,
     holds: Holds,
+    /// Counts fetch answers.
+    fetch_turn: Arc<AtomicUsize>,
     /// Bytes that fetch answers from the disk may still take.
     fetch_budget: Arc<Semaphore>,
 }
@@ -139,6 +142,7 @@ impl Broker {
                 Arc::clone(&catalog),
                 &config,
             )?,
+            fetch_turn: Arc::default(),
             fetch_budget: Arc::new(Semaphore::new(config.fetch_buffer_bytes_max)),
             config,
             log,

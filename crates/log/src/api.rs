@@ -197,7 +197,7 @@ pub trait Log: Send + Sync + 'static {
     fn submit(&self, commit: Commit) -> Result<Submitted, SubmitError>;
 
     /// Reads whole batches from the one that holds `from`, until `max_bytes` is reached (at least one if there is any
-    /// below the bound). Empty at the end. May touch the disk unless [`Log::in_memory`] says otherwise.
+    /// below the bound). Empty at the end. May touch the disk.
     fn read(
         &self,
         partition: PartitionId,
@@ -206,8 +206,25 @@ pub trait Log: Send + Sync + 'static {
         bound: Bound,
     ) -> Result<ReadOut, ReadError>;
 
-    /// Whether a read from here is served without the disk.
+    /// As [`Log::read`] where [`Log::in_memory`] holds, but gives no more than what is in memory.
+    fn read_ready(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        bound: Bound,
+    ) -> Result<ReadOut, ReadError> {
+        self.read(partition, from, max_bytes, bound)
+    }
+
+    /// Whether a read from here is begun without the disk.
     fn in_memory(&self, partition: PartitionId, from: Offset) -> bool;
+
+    /// Where the batch that holds `from` lies among those of all partitions, in bytes from somewhere: who reads many partitions is
+    /// served best by what lies close together. Nothing when that does not matter, or is not known.
+    fn place(&self, _partition: PartitionId, _from: Offset) -> Option<u64> {
+        None
+    }
 
     fn state(&self, partition: PartitionId) -> PartitionState;
 

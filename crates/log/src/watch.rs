@@ -65,14 +65,19 @@ impl Watchers {
         if self.0.alive.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let map = self.0.by_partition.lock();
-        for partition in partitions {
-            for watcher in map.get(&partition).into_iter().flatten() {
-                if event == Event::Changed || event == Event::Grew(watcher.bound) {
-                    watcher.wake.notify_one();
-                }
-            }
-        }
+        let wake: Vec<Arc<Notify>> = {
+            let map = self.0.by_partition.lock();
+            let watchers =
+                partitions.flat_map(|partition| map.get(&partition).into_iter().flatten());
+            let concerned =
+                |watcher: &&Watcher| event == Event::Changed || event == Event::Grew(watcher.bound);
+            watchers
+                .filter(concerned)
+                .map(|watcher| Arc::clone(&watcher.wake))
+                .collect()
+        };
+        // Not under the lock: whoever wakes first ends its registration, and would wait for it.
+        wake.iter().for_each(|wake| wake.notify_one());
     }
 }
 

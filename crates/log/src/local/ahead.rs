@@ -1,8 +1,9 @@
 //! Reading ahead for those who read on behind the cached tail: while a reader sends what it has, its next batches are read and
 //! checked, so that they need neither the disk nor another thread when they are asked for.
 //!
-//! A reader is known by where its last read ended. What was read ahead is taken once; it is bounded, and what nobody has come for
-//! makes room. A log without threads reads nothing ahead.
+//! Whoever is served from windows has the next windows read ahead. For others batches are: such a reader is known by where its last
+//! read ended. What was read ahead is taken once; it is bounded, and what nobody has come for makes room. A log without threads
+//! reads nothing ahead.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,13 +42,20 @@ pub(super) struct Job {
     bytes: usize,
 }
 
+/// What the threads are asked for.
+pub(super) enum Task {
+    Part(Job),
+    /// Chunk and number of a window.
+    Window(u64, u64),
+}
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Ahead {
     inner: Mutex<Inner>,
     /// Something has been read, or given up.
     came: Condvar,
-    jobs: Mutex<Option<SyncSender<Job>>>,
+    jobs: Mutex<Option<SyncSender<Task>>>,
 }
 
 #[derive(Default)]
@@ -138,13 +146,25 @@ impl Ahead {
             bytes: bytes.clamp(*PART_BYTES.start(), *PART_BYTES.end()),
         };
         let mut inner = self.inner.lock();
-        if inner.is_due(from, &job) && jobs.try_send(job).is_err() {
+        if inner.is_due(from, &job) && jobs.try_send(Task::Part(job)).is_err() {
             inner.parts.pop_back();
         }
     }
 
+    /// Asks for windows, if there are threads to read them.
+    pub fn windows(&self, due: impl FnOnce() -> Vec<(u64, u64)>) {
+        let jobs = self.jobs.lock();
+        let Some(jobs) = jobs.as_ref() else {
+            return;
+        };
+        for (chunk, number) in due() {
+            // Where there is no room whoever comes for it reads it.
+            let _ = jobs.try_send(Task::Window(chunk, number));
+        }
+    }
+
     /// Begins to take jobs; they are done by [`Shared::read_ahead`].
-    pub fn start(&self) -> Receiver<Job> {
+    pub fn start(&self) -> Receiver<Task> {
         let (send, receive) = sync_channel(JOBS_MAX);
         *self.jobs.lock() = Some(send);
         receive
@@ -220,21 +240,40 @@ impl Taken {
 
 impl Shared {
     /// Does the jobs until [`Ahead::stop`].
-    pub fn read_ahead(self: &Arc<Self>, jobs: &Mutex<Receiver<Job>>) {
+    pub fn read_ahead(self: &Arc<Self>, jobs: &Mutex<Receiver<Task>>) {
         // Readers would wait for it in vain.
         let _told = ToldOfPanic::new("reader ahead", self);
         loop {
             let next = jobs.lock().recv();
-            let Ok(job) = next else {
-                return;
-            };
-            let read = self.read_stored(job.id, job.from, job.bytes);
-            // An error is for the reader, who tries for itself.
-            let read = read.ok().filter(|(world, _)| *world == job.world);
-            let batches = read
-                .map(|(_, batches)| batches)
-                .filter(|all| !all.is_empty());
-            self.ahead.put(&job, batches.map(VecDeque::from));
+            match next {
+                Ok(Task::Part(job)) => self.read_part(&job),
+                Ok(Task::Window(chunk, number)) => self.read_window(chunk, number),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn read_part(&self, job: &Job) {
+        let read = self.read_stored(job.id, job.from, job.bytes);
+        // An error is for the reader, who tries for itself.
+        let read = read.ok().filter(|(world, _)| *world == job.world);
+        let batches = read
+            .map(|(_, batches)| batches)
+            .filter(|all| !all.is_empty());
+        self.ahead.put(job, batches.map(VecDeque::from));
+    }
+
+    fn read_window(&self, chunk: u64, number: u64) {
+        let found = {
+            let state = self.state.lock();
+            state
+                .chunks
+                .get(&chunk)
+                .map(|found| Arc::clone(&found.chunk))
+        };
+        if let Some(chunk) = found {
+            // An error is for the reader here, too.
+            let _ = self.windows.read_ahead(&chunk, number);
         }
     }
 }
@@ -260,6 +299,13 @@ mod tests {
         Some((0..count).map(one).collect())
     }
 
+    fn part(task: Task) -> Job {
+        match task {
+            Task::Part(job) => job,
+            Task::Window(..) => panic!("a window"),
+        }
+    }
+
     #[test]
     fn who_reads_on_finds_the_next_batches_and_a_newcomer_does_not() {
         let ahead = Ahead::default();
@@ -268,7 +314,7 @@ mod tests {
         ahead.went_on((id(), 0), 10, WORLD, 300_000);
         assert!(jobs.try_recv().is_err(), "once is no habit");
         ahead.went_on((id(), 10), 20, WORLD, 300_000);
-        let job = jobs.try_recv().unwrap();
+        let job = part(jobs.try_recv().unwrap());
         assert_eq!((job.from, job.bytes), (20, 300_000));
         assert!(!ahead.is_ready(id(), 20));
         ahead.put(&job, batches(20, 3));
@@ -287,7 +333,7 @@ mod tests {
         let jobs = ahead.start();
         ahead.went_on((id(), 0), 10, WORLD, 1);
         ahead.went_on((id(), 10), 20, WORLD, 1);
-        ahead.put(&jobs.try_recv().unwrap(), batches(20, 1));
+        ahead.put(&part(jobs.try_recv().unwrap()), batches(20, 1));
         assert!(ahead.take((id(), 20), (1, 2), 1).is_none());
         assert!(ahead.inner.lock().parts.is_empty());
     }
@@ -299,7 +345,7 @@ mod tests {
         for from in 0..20 {
             ahead.went_on((id(), from), from + 1, WORLD, 1 << 30);
         }
-        let begun: Vec<Job> = jobs.try_iter().collect();
+        let begun: Vec<Job> = jobs.try_iter().map(part).collect();
         assert_eq!(begun.len(), AHEAD_BYTES_MAX / PART_BYTES.end());
         for job in &begun {
             ahead.put(job, None);

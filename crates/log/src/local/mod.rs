@@ -20,6 +20,7 @@ pub mod fuzz;
 mod index;
 mod keeper;
 mod ledger;
+mod pages;
 mod panicked;
 mod partition;
 mod pool;
@@ -29,6 +30,7 @@ mod recover;
 mod replay;
 mod rewrites;
 mod scrub;
+mod spans;
 mod stage;
 mod state;
 mod submit;
@@ -54,6 +56,7 @@ pub use config::{LocalConfig, LogMetrics, OpenError};
 use disk::{Disk, DiskLock, RealDisk};
 use index::IndexCache;
 use keeper::{Job, Keeper};
+use read::Reader;
 use recover::{Recovered, recover};
 use stage::Stage;
 use state::{Counters, Plan, Shared, State, TailCache};
@@ -266,7 +269,19 @@ impl Log for LocalLog {
         max_bytes: usize,
         bound: Bound,
     ) -> Result<ReadOut, ReadError> {
-        self.shared.read(partition, from, max_bytes, bound)
+        let reader = Reader::Waits;
+        self.shared.read(partition, from, max_bytes, bound, reader)
+    }
+
+    fn read_ready(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        max_bytes: usize,
+        bound: Bound,
+    ) -> Result<ReadOut, ReadError> {
+        let reader = Reader::TakesWhatIsThere;
+        self.shared.read(partition, from, max_bytes, bound, reader)
     }
 
     fn in_memory(&self, partition: PartitionId, from: Offset) -> bool {
@@ -275,7 +290,13 @@ impl Log for LocalLog {
             let found = state.partitions.get(&partition);
             found.is_none_or(|found| found.in_memory(from))
         };
-        in_memory || self.shared.ahead.is_ready(partition, from)
+        in_memory
+            || self.shared.ahead.is_ready(partition, from)
+            || self.shared.is_loaded(partition, from)
+    }
+
+    fn place(&self, partition: PartitionId, from: Offset) -> Option<u64> {
+        self.shared.place(partition, from)
     }
 
     fn state(&self, partition: PartitionId) -> PartitionState {

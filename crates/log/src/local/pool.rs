@@ -5,6 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::disk::BLOCK_BYTES;
+use super::pages::{PAGE_BYTES, Pages};
+
 /// Kept for the next at most.
 const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Pieces are multiples of it.
@@ -14,45 +17,99 @@ const PIECE_BYTES_MIN: usize = 64 * 1024;
 
 /// What is not lent out now.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Vec<u8>>>);
+pub(super) struct Pool(Mutex<Vec<Memory>>);
 
 /// A piece of memory that goes back when it is dropped. What is in it is what was there before.
 pub(super) struct Lent {
-    memory: Vec<u8>,
+    memory: Memory,
+    from: usize,
     bytes: usize,
     pool: Arc<Pool>,
+}
+
+enum Memory {
+    Small(Vec<u8>),
+    Large(Pages),
+}
+
+impl Memory {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Small(bytes) => bytes,
+            Self::Large(pages) => pages.as_ref(),
+        }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Small(bytes) => bytes,
+            Self::Large(pages) => pages.as_mut(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.bytes().len()
+    }
 }
 
 impl Pool {
     /// So many bytes of memory.
     pub fn lend(self: &Arc<Self>, bytes: usize) -> Lent {
-        let pool = Arc::clone(self);
-        if bytes < PIECE_BYTES_MIN {
-            let memory = vec![0; bytes];
-            return Lent {
-                memory,
-                bytes,
-                pool,
-            };
-        }
-        let wanted = bytes.next_multiple_of(STEP_BYTES);
-        // Not much more than is wanted: who holds it accounts for what is wanted.
-        let fits = |length: usize| (wanted..=wanted + wanted / 4).contains(&length);
-        let mut kept = self.0.lock();
-        let found = kept.iter().position(|piece| fits(piece.len()));
-        let found = found.map(|at| kept.swap_remove(at));
-        drop(kept);
+        let memory = match bytes < PIECE_BYTES_MIN {
+            true => Memory::Small(vec![0; bytes]),
+            false => self.piece(bytes),
+        };
+        self.lent(memory, 0, bytes)
+    }
+
+    /// So many bytes that begin where the disk's blocks may. What fits into large pages has them.
+    pub fn lend_blocks(self: &Arc<Self>, bytes: usize) -> Lent {
+        let whole = bytes.next_multiple_of(PAGE_BYTES);
+        let large = fits(bytes, whole).then(|| {
+            let found =
+                self.find(|memory| matches!(memory, Memory::Large(_)) && memory.len() == whole);
+            found.or_else(|| Pages::new(whole).map(Memory::Large))
+        });
+        let memory = large
+            .flatten()
+            .unwrap_or_else(|| self.piece(bytes + BLOCK_BYTES));
+        // Should the offset not be known, the system refuses the call and the caller does without.
+        let from = memory.bytes().as_ptr().align_offset(BLOCK_BYTES);
+        let from = from.min(memory.len() - bytes);
+        self.lent(memory, from, bytes)
+    }
+
+    fn lent(self: &Arc<Self>, memory: Memory, from: usize, bytes: usize) -> Lent {
         Lent {
-            memory: found.unwrap_or_else(|| vec![0; wanted]),
+            memory,
+            from,
             bytes,
-            pool,
+            pool: Arc::clone(self),
         }
     }
+
+    fn piece(&self, bytes: usize) -> Memory {
+        let wanted = bytes.next_multiple_of(STEP_BYTES);
+        let found =
+            self.find(|memory| matches!(memory, Memory::Small(_)) && fits(wanted, memory.len()));
+        found.unwrap_or_else(|| Memory::Small(vec![0; wanted]))
+    }
+
+    fn find(&self, is_it: impl Fn(&Memory) -> bool) -> Option<Memory> {
+        let mut kept = self.0.lock();
+        let found = kept.iter().position(is_it);
+        found.map(|at| kept.swap_remove(at))
+    }
+}
+
+/// Not much more than is wanted: who holds it accounts for what is wanted.
+fn fits(wanted: usize, length: usize) -> bool {
+    (wanted..=wanted + wanted / 4).contains(&length)
 }
 
 impl Lent {
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[..self.bytes]
+        &mut self.memory.bytes_mut()[self.from..self.from + self.bytes]
     }
 
     /// A part of it, which keeps all of it from going back.
@@ -68,18 +125,18 @@ impl Lent {
 
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
-        &self.memory[..self.bytes]
+        &self.memory.bytes()[self.from..self.from + self.bytes]
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let memory = std::mem::take(&mut self.memory);
+        let memory = std::mem::replace(&mut self.memory, Memory::Small(Vec::new()));
         if memory.len() < PIECE_BYTES_MIN {
             return;
         }
         let mut kept = self.pool.0.lock();
-        let bytes: usize = kept.iter().map(Vec::len).sum();
+        let bytes: usize = kept.iter().map(Memory::len).sum();
         if bytes + memory.len() <= KEPT_BYTES_MAX {
             kept.push(memory);
         }
@@ -105,7 +162,7 @@ mod tests {
         assert_eq!((again.as_ref()[7], again.as_ref().len()), (9, 90_000));
         let many: Vec<Lent> = (0..40).map(|_| pool.lend(1024 * 1024)).collect();
         drop(many);
-        let kept: usize = pool.0.lock().iter().map(Vec::len).sum();
+        let kept: usize = pool.0.lock().iter().map(Memory::len).sum();
         assert!(kept <= KEPT_BYTES_MAX);
     }
 
@@ -117,5 +174,24 @@ mod tests {
         drop(pool.lend(1024 * 1024));
         assert_eq!(pool.lend(100_000).memory.len(), 7 * STEP_BYTES);
         assert_eq!(pool.0.lock().len(), 2);
+    }
+
+    #[test]
+    fn blocks_begin_at_borders_and_whole_pages_are_used_again() {
+        let pool = Arc::new(Pool::default());
+        for bytes in [BLOCK_BYTES, 300_000, PAGE_BYTES, 3 * PAGE_BYTES / 2] {
+            let mut lent = pool.lend_blocks(bytes);
+            lent.bytes_mut().fill(5);
+            assert_eq!(lent.as_ref().len(), bytes);
+            assert_eq!(lent.as_ref().as_ptr().align_offset(BLOCK_BYTES), 0);
+        }
+        let large = |memory: &&Memory| matches!(memory, Memory::Large(_));
+        assert_eq!(pool.0.lock().iter().filter(large).count(), 1);
+        let again = pool.lend_blocks(PAGE_BYTES);
+        assert_eq!(again.as_ref()[PAGE_BYTES - 1], 5);
+        assert_eq!(pool.0.lock().iter().filter(large).count(), 0);
+        assert_eq!(pool.lend(2 * 1024 * 1024).memory.len(), PAGE_BYTES);
+        drop(again);
+        assert_eq!(pool.0.lock().iter().filter(large).count(), 1);
     }
 }

@@ -1,7 +1,6 @@
 //! Reading: from the tail cache under the lock, else from chunks outside it.
 
 use std::cmp::Reverse;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,17 +11,10 @@ use headwater_record::BatchHeader;
 use super::ahead::World;
 use super::chunk::Chunk;
 use super::footer;
-use super::frame::batch_is_intact;
 use super::index::{IndexEntry, Slice, StoredEntries, select};
 use super::partition::Partition;
 use super::state::{Shared, State};
-use super::windows::Run;
 use crate::api::{BatchMeta, Bound, PartitionState, ReadError, ReadOut};
-
-/// Batches with no more than this between them are read at once, the gap included.
-const GAP_BYTES_MAX: u64 = 16 * 1024;
-/// Most bytes of one read call, unless a batch is larger.
-const SPAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// When so many partitions have been read from a chunk, others will be, and it is read as a whole.
 const READERS_MANY: u32 = 8;
@@ -31,8 +23,15 @@ const ROT_MAX: usize = 100_000;
 /// Most entries that are copied while the lock is held.
 const BITE_ENTRIES_MAX: usize = 1024;
 
+/// Whether the disk may be used for more than the first batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    Waits,
+    TakesWhatIsThere,
+}
+
 /// The next piece of a read.
-enum Piece {
+pub(super) enum Piece {
     Cached(Vec<Bytes>),
     /// Batches of a chunk whose index is in memory, and where to go on.
     Indexed(Arc<Chunk>, Vec<IndexEntry>, Option<Offset>),
@@ -42,19 +41,22 @@ enum Piece {
 }
 
 /// A read that has begun.
-struct Begun {
+pub(super) struct Begun {
     world: World,
     extent: PartitionState,
-    piece: Piece,
+    pub piece: Piece,
     progress: Progress,
 }
 
 /// How far a read has come.
-struct Progress {
-    at: Offset,
-    end: Offset,
-    bytes_left: usize,
-    out: Vec<Bytes>,
+pub(super) struct Progress {
+    pub at: Offset,
+    pub end: Offset,
+    pub bytes_left: usize,
+    pub out: Vec<Bytes>,
+    /// Some of it is from windows.
+    pub in_windows: bool,
+    pub reader: Reader,
 }
 
 impl Shared {
@@ -64,8 +66,9 @@ impl Shared {
         from: Offset,
         max_bytes: usize,
         bound: Bound,
+        reader: Reader,
     ) -> Result<ReadOut, ReadError> {
-        let begun = {
+        let mut begun = {
             let state = self.state.lock();
             match state.begin(id, from, max_bytes, bound)? {
                 Some(begun) => begun,
@@ -76,11 +79,23 @@ impl Shared {
         if let Piece::Cached(batches) = begun.piece {
             return Ok(ReadOut { batches, state });
         }
-        let (batches, end) = match self.ahead.take((id, from), world, max_bytes) {
+        begun.progress.reader = reader;
+        // What lies in windows is not waited for.
+        let waits = self.ahead.is_ready(id, from) || !self.is_loaded(id, from);
+        let taken = waits.then(|| self.ahead.take((id, from), world, max_bytes));
+        let (batches, end) = match taken.flatten() {
             Some(taken) => (taken.batches, taken.end),
             None => {
-                let progress = self.follow(id, begun)?;
-                (progress.out, progress.at)
+                let Progress {
+                    out: batches,
+                    at,
+                    in_windows,
+                    ..
+                } = self.follow(id, begun)?;
+                if in_windows {
+                    return Ok(ReadOut { batches, state });
+                }
+                (batches, at)
             }
         };
         if !batches.is_empty() && end < state.durable_end {
@@ -91,6 +106,7 @@ impl Shared {
     }
 
     /// Durable batches that are not in the cached tail, each with the offset behind it, and the partition's life and generation.
+    /// None where windows serve its readers.
     pub fn read_stored(
         &self,
         id: PartitionId,
@@ -105,8 +121,11 @@ impl Shared {
             return Ok((World::default(), Vec::new()));
         };
         let world = begun.world;
-        let batches = self.follow(id, begun)?.out.into_iter();
-        let with_end = batches.map(|batch| {
+        let progress = self.follow(id, begun)?;
+        if progress.in_windows {
+            return Ok((world, Vec::new()));
+        }
+        let with_end = progress.out.into_iter().map(|batch| {
             let end = BatchHeader::parse(&batch).map_or(from, |header| header.last_offset() + 1);
             (batch, end)
         });
@@ -384,7 +403,7 @@ fn unknown(from: Offset) -> Result<ReadOut, ReadError> {
 
 impl State {
     /// `None` for an unknown partition.
-    fn begin(
+    pub fn begin(
         &self,
         id: PartitionId,
         from: Offset,
@@ -406,6 +425,8 @@ impl State {
             end,
             bytes_left: max_bytes,
             out: Vec::new(),
+            in_windows: false,
+            reader: Reader::Waits,
         };
         Ok(Some(Begun {
             world: (partition.life, partition.generation),
@@ -421,6 +442,7 @@ impl State {
             end,
             bytes_left,
             out,
+            ..
         } = progress;
         if *at >= *end || (*bytes_left == 0 && !out.is_empty()) {
             return Piece::End;
@@ -505,79 +527,4 @@ impl Progress {
         self.at = next.unwrap_or(self.at);
         next.is_some()
     }
-
-    /// Reads these batches. What comes before a rotten one is an answer; the next read begins with it and fails.
-    fn load(
-        &mut self,
-        (shared, id): (&Shared, PartitionId),
-        chunk: &Arc<Chunk>,
-        entries: &[IndexEntry],
-    ) -> Result<bool, ReadError> {
-        let mut rest = entries;
-        while !rest.is_empty() {
-            let (span, after) = rest.split_at(span_length(rest));
-            let (from, bytes) = extent(span);
-            let run = shared.windows.read(chunk, from, bytes)?;
-            let wanted = span.iter().map(|entry| entry.meta.bytes as usize).sum();
-            shared.windows.asked(chunk, from, bytes, wanted);
-            for (entry, batch) in span.iter().zip(batches(&run, span)) {
-                let Some(batch) = batch else {
-                    let rotten = shared.rotten(id, chunk, entry);
-                    return if self.out.is_empty() {
-                        Err(rotten)
-                    } else {
-                        Ok(false)
-                    };
-                };
-                self.bytes_left = self.bytes_left.saturating_sub(batch.len());
-                self.at = entry.meta.last_offset + 1;
-                self.out.push(batch);
-            }
-            rest = after;
-        }
-        Ok(true)
-    }
-}
-
-/// Reads neighbouring batches at once, from the disk; nothing for one that does not match its checksum.
-pub(super) fn read_span(chunk: &Chunk, span: &[IndexEntry]) -> io::Result<Vec<Option<Bytes>>> {
-    let (from, bytes) = extent(span);
-    Ok(batches(&Run::exact(chunk, from, bytes)?, span))
-}
-
-/// Where a span begins, and its length.
-fn extent(span: &[IndexEntry]) -> (u64, usize) {
-    let from = u64::from(span[0].position);
-    (from, (end_of(&span[span.len() - 1]) - from) as usize)
-}
-
-/// The batches of a span that has been read; nothing for one that does not match its checksum.
-fn batches(run: &Run, span: &[IndexEntry]) -> Vec<Option<Bytes>> {
-    let wanted: usize = span.iter().map(|entry| entry.meta.bytes as usize).sum();
-    // Batches hold what lies between them in memory, too: where that is most of it and nobody else's, they are copied.
-    let sparse = !run.is_shared() && wanted < extent(span).1 / 2;
-    let batch = |entry: &IndexEntry| {
-        let at = (entry.position - span[0].position) as usize;
-        let batch = run.get(at, entry.meta.bytes as usize);
-        let intact = batch_is_intact(&batch, entry.meta.base_offset);
-        intact.then(|| match sparse {
-            true => Bytes::copy_from_slice(&batch),
-            false => batch,
-        })
-    };
-    span.iter().map(batch).collect()
-}
-
-fn end_of(entry: &IndexEntry) -> u64 {
-    u64::from(entry.position) + u64::from(entry.meta.bytes)
-}
-
-/// How many entries to read at once, at least one.
-pub(super) fn span_length(entries: &[IndexEntry]) -> usize {
-    let from = u64::from(entries[0].position);
-    let close = |pair: &&[IndexEntry]| {
-        u64::from(pair[1].position) - end_of(&pair[0]) <= GAP_BYTES_MAX
-            && end_of(&pair[1]) - from <= SPAN_BYTES_MAX
-    };
-    1 + entries.windows(2).take_while(close).count()
 }

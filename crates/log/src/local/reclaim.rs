@@ -15,7 +15,7 @@ use headwater_base::PartitionId;
 use super::chunk::Chunk;
 use super::footer;
 use super::index::{IndexEntry, Slice};
-use super::read::{read_span, span_length};
+use super::spans::{read_span, span_length};
 use super::state::{Shared, State};
 use crate::api::{Commit, Durable, ReadError, Rewrite, SubmitError};
 
@@ -201,7 +201,7 @@ impl Moving {
         let mut rest = entries;
         while !rest.is_empty() {
             let (span, after) = rest.split_at(span_length(rest));
-            for (entry, batch) in span.iter().zip(read_span(&self.chunk, span)?) {
+            for (entry, batch) in span.iter().zip(read_span(&shared.pool, &self.chunk, span)?) {
                 batches.push(batch.ok_or_else(|| shared.rotten(id, &self.chunk, entry))?);
             }
             rest = after;

@@ -10,7 +10,7 @@ use headwater_base::PartitionId;
 use super::chunk::Chunk;
 use super::footer;
 use super::index::{IndexEntry, Slice};
-use super::read::{read_span, span_length};
+use super::spans::{read_span, span_length};
 use super::state::Shared;
 
 /// Bytes read in one step, unless a batch is larger.
@@ -117,7 +117,7 @@ impl At {
 const SPAN_BATCHES_MAX: usize = 256;
 
 fn check(shared: &Shared, id: PartitionId, group: u32, chunk: &Chunk, span: &[IndexEntry]) {
-    let batches = match read_span(chunk, span) {
+    let batches = match read_span(&shared.pool, chunk, span) {
         Ok(batches) => batches,
         Err(error) => {
             tracing::error!(file = chunk.name(), %error, "cannot read batches at rest");

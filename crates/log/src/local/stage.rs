@@ -11,18 +11,21 @@
 //! cache does no less: the system, too, writes whole blocks. Knows nothing of what frames hold.
 
 use std::io;
+use std::sync::Arc;
 
 use super::chunk::Chunk;
 use super::disk::BLOCK_BYTES;
+use super::pool::{Lent, Pool};
 
-/// Copied and written at a time: stays in the processor's cache in between.
-const STAGE_BYTES: usize = 1024 * 1024;
+/// Copied and written at a time, from one large page.
+const STAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// See the module. One for the writer.
 #[derive(Default)]
 pub(super) struct Stage {
-    /// Made when first needed.
-    memory: Vec<u8>,
+    pool: Arc<Pool>,
+    /// Taken when first needed.
+    memory: Option<Lent>,
     /// What lies in front of the next frame in its block.
     front: Option<Front>,
     /// The disk takes no blocks.
@@ -53,7 +56,10 @@ impl Stage {
         let mut blocks = Blocks {
             chunk,
             at: position - front.len() as u64,
-            room: room(&mut self.memory),
+            room: self
+                .memory
+                .get_or_insert_with(|| self.pool.lend_blocks(STAGE_BYTES))
+                .bytes_mut(),
             filled: 0,
         };
         let whole = [&front[..]].into_iter().chain(parts.iter().copied());
@@ -81,14 +87,6 @@ impl Stage {
         }
         Ok(bytes)
     }
-}
-
-/// The part of the memory that begins where blocks may.
-fn room(memory: &mut Vec<u8>) -> &mut [u8] {
-    memory.resize(STAGE_BYTES + BLOCK_BYTES, 0);
-    // Should the offset not be known, the system refuses the write, and it is done as usual.
-    let from = memory.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
-    &mut memory[from..from + STAGE_BYTES]
 }
 
 /// Blocks being filled.
@@ -138,8 +136,6 @@ impl Blocks<'_> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::sync::Arc;
-
     use headwater_record::fuzz::Mutator;
 
     use super::*;

@@ -41,14 +41,12 @@ impl DirectFile {
     pub fn read(&self, pool: &Arc<Pool>, position: u64, bytes: usize) -> io::Result<Bytes> {
         let front = (position % BLOCK_BYTES as u64) as usize;
         let whole = (front + bytes).next_multiple_of(BLOCK_BYTES);
-        let mut lent = pool.lend(whole + BLOCK_BYTES);
+        let mut lent = pool.lend_blocks(whole);
         let memory = lent.bytes_mut();
-        // Should the offset not be known, the system refuses the call and the caller does without.
-        let from = memory.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
         let (mut read, block) = (0, position - front as u64);
         // The last block may end behind the end of the file.
         while read < front + bytes {
-            let rest = &mut memory[from + read..from + whole];
+            let rest = &mut memory[read..];
             match self.0.read_at(rest, block + read as u64) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(some) => read += some,
@@ -56,7 +54,7 @@ impl DirectFile {
                 Err(error) => return Err(error),
             }
         }
-        Ok(lent.part(from + front, from + front + bytes))
+        Ok(lent.part(front, front + bytes))
     }
 }
 
