@@ -116,6 +116,23 @@ def test_keyed_sink_writes_keys_and_tombstones(node):
     assert messages[1].key() == messages[0].key() and messages[1].value() is None
 
 
+def test_a_sink_writes_csv_with_text_keys_headers_and_times(node):
+    node.sql(PAYMENTS + """CREATE MATERIALIZED VIEW paid AS SELECT card, amount, ts, amount / 4.0 AS quarter FROM payments;
+      CREATE SINK lines INTO topic FROM paid WITH (topic = 'lines', format = 'csv', csv.delimiter = ';', key = 'card', key_format = 'text',
+        value = 'amount, quarter', headers."X-Amount" = 'amount', timestamp = 'ts');""")
+    pay(node, payment("a;b", 1, 1), {**payment("c", None, 2)})
+    assert node.rows("SELECT count(*) FROM paid") == [[2]]
+    first, second = sorted(confluent_read(node, "lines", 2), key=lambda m: m.key())
+    assert first.key() == b"a;b" and first.headers() == [("X-Amount", b"1")] and first.timestamp()[1] == 1767261601000
+    assert first.value().startswith(b"1;0.25") and second.value() == b";" and not second.headers()
+    node.sql("""CREATE SOURCE again (card TEXT KEY, amount BIGINT, quarter DOUBLE, n TEXT METADATA FROM 'headers.X-Amount')
+      WITH (topic = 'lines', format = 'csv', csv.delimiter = ';')""")
+    assert sorted(node.rows("SELECT * FROM again"), key=str) == [["a;b", 1, 0.25, "1"], ["c", None, None, None]]
+    with pytest.raises(SqlError) as refused:
+        node.sql("CREATE SINK bad INTO topic FROM paid WITH (format = 'text')")
+    assert refused.value.error["column"] == 53 and "value" in str(refused.value)
+
+
 def test_apply_is_all_or_nothing_and_harmless_again(node):
     with pytest.raises(SqlError) as error:
         node.apply("p", a=SPEND, b=PAYMENTS, c="CREATE MATERIALIZED VIEW broken AS SELECT nope FROM spend;")

@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::error::{DecodeError, FormatError};
-use crate::json::JsonDecoder;
+use crate::json::{JsonDecoder, JsonEncoder};
 use crate::record::RecordView;
 use crate::text::{Csv, Plain, Raw};
 
@@ -37,6 +37,18 @@ pub trait Decoder: Send {
 
     /// The rows so far; the decoder starts over.
     fn finish(&mut self) -> Result<RecordBatch, FormatError>;
+}
+
+/// Rows into the values, or the keys, of records.
+pub trait Encoder: Send + Sync {
+    /// Prepares the rows of a batch of the schema that the encoder was made for.
+    fn bind<'e>(&'e self, batch: &RecordBatch) -> Result<Box<dyn EncodedRows + 'e>, FormatError>;
+}
+
+/// See [`Encoder::bind`].
+pub trait EncodedRows {
+    /// Appends a row. `false`: it is NULL, for which the format has no bytes; nothing was appended.
+    fn write(&self, row: usize, out: &mut Vec<u8>) -> bool;
 }
 
 /// A format by name, with its options: `csv.delimiter` is `delimiter` here.
@@ -84,6 +96,17 @@ pub trait Format: Send + Sync {
     ) -> Result<Box<dyn Decoder>, FormatError> {
         self.decoder(schema)
     }
+
+    /// For some columns of a schema, in this order.
+    ///
+    /// # Errors
+    /// If the format has no form for the type of a column, or none for so many columns.
+    fn encoder(
+        &self,
+        schema: &Schema,
+        columns: &[usize],
+        settings: &Settings,
+    ) -> Result<Box<dyn Encoder>, FormatError>;
 }
 
 /// One JSON object a record.
@@ -104,6 +127,15 @@ impl Format for Json {
         read: &Schema,
     ) -> Result<Box<dyn Decoder>, FormatError> {
         Ok(Box::new(JsonDecoder::reading(schema, read)?))
+    }
+
+    fn encoder(
+        &self,
+        schema: &Schema,
+        columns: &[usize],
+        settings: &Settings,
+    ) -> Result<Box<dyn Encoder>, FormatError> {
+        Ok(Box::new(JsonEncoder::with(schema, columns, settings)))
     }
 }
 

@@ -12,11 +12,12 @@ mod text;
 pub mod time;
 pub mod types;
 pub mod versions;
+pub mod write;
 
 pub mod json;
 
 pub use error::{DecodeError, FormatError};
-pub use format::{Decoder, Format, Settings, by_name};
+pub use format::{Decoder, EncodedRows, Encoder, Format, Settings, by_name};
 pub use json::{BoundRows, JsonDecoder, JsonEncoder};
 pub use table::{TableBatch, TableDecoder};
 pub use types::sql_name;

@@ -2,11 +2,13 @@
 //!
 //! A field's text becomes the JSON value of its column's type, so that all formats take the same texts and say the same of others.
 
-use datafusion::arrow::datatypes::{DataType, FieldRef, SchemaRef};
+mod encode;
+
+use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::error::{DecodeError, FormatError};
-use crate::format::{Decoder, Format, Settings};
+use crate::format::{Decoder, Encoder, Format, Settings};
 use crate::json::{JsonDecoder, is_number};
 
 /// `format = 'csv'`: the columns in the order of declaration.
@@ -30,24 +32,49 @@ impl Format for Csv {
         schema: SchemaRef,
         settings: &Settings,
     ) -> Result<Box<dyn Decoder>, FormatError> {
+        plain_types(&schema, "csv")?;
+        Ok(Box::new(CsvDecoder {
+            inner: Fields::new(schema)?,
+            signs: Signs::of(settings),
+            header: settings.option("header") == Some("true"),
+            fields: Vec::new(),
+        }))
+    }
+
+    fn encoder(
+        &self,
+        schema: &Schema,
+        columns: &[usize],
+        settings: &Settings,
+    ) -> Result<Box<dyn Encoder>, FormatError> {
+        encode::csv(schema, columns, settings)
+    }
+}
+
+/// What a line of CSV is cut by.
+struct Signs {
+    delimiter: char,
+    quote: char,
+    /// An unquoted field of this text is NULL.
+    null: String,
+}
+
+impl Signs {
+    fn of(settings: &Settings) -> Self {
         let sign = |name: &str, default: char| {
             settings
                 .option(name)
                 .and_then(|v| v.chars().next())
                 .unwrap_or(default)
         };
-        plain_types(&schema, "csv")?;
-        Ok(Box::new(CsvDecoder {
-            inner: Fields::new(schema)?,
+        Self {
             delimiter: match settings.option("delimiter") {
                 Some("tab" | "\\t") => '\t',
                 _ => sign("delimiter", ','),
             },
             quote: sign("quote", '"'),
             null: settings.option("null").unwrap_or("").to_owned(),
-            header: settings.option("header") == Some("true"),
-            fields: Vec::new(),
-        }))
+        }
     }
 }
 
@@ -58,10 +85,19 @@ impl Format for Plain {
 
     fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>, FormatError> {
         plain_types(&schema, "text")?;
-        one_column(&schema, "text")?;
+        one_column(schema.fields().len(), "text")?;
         Ok(Box::new(OneDecoder {
             inner: Fields::new(schema)?,
         }))
+    }
+
+    fn encoder(
+        &self,
+        schema: &Schema,
+        columns: &[usize],
+        _settings: &Settings,
+    ) -> Result<Box<dyn Encoder>, FormatError> {
+        encode::plain(schema, columns)
     }
 }
 
@@ -71,13 +107,22 @@ impl Format for Raw {
     }
 
     fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>, FormatError> {
-        one_column(&schema, "raw")?;
+        one_column(schema.fields().len(), "raw")?;
         match schema.field(0).data_type() {
             DataType::Utf8 | DataType::Binary => Ok(Box::new(OneDecoder {
                 inner: Fields::new(schema)?,
             })),
             other => Err(column(schema.field(0).name(), other, "raw")),
         }
+    }
+
+    fn encoder(
+        &self,
+        schema: &Schema,
+        columns: &[usize],
+        _settings: &Settings,
+    ) -> Result<Box<dyn Encoder>, FormatError> {
+        encode::raw(schema, columns)
     }
 }
 
@@ -97,8 +142,8 @@ fn plain_types(schema: &SchemaRef, format: &'static str) -> Result<(), FormatErr
     nested.map_or(Ok(()), |f| Err(column(f.name(), f.data_type(), format)))
 }
 
-fn one_column(schema: &SchemaRef, format: &'static str) -> Result<(), FormatError> {
-    match schema.fields().len() {
+fn one_column(columns: usize, format: &'static str) -> Result<(), FormatError> {
+    match columns {
         1 => Ok(()),
         found => Err(FormatError::Columns {
             format,
@@ -222,10 +267,7 @@ fn utf8(value: &[u8]) -> Result<&str, DecodeError> {
 
 struct CsvDecoder {
     inner: Fields,
-    delimiter: char,
-    quote: char,
-    /// An unquoted field of this text is NULL.
-    null: String,
+    signs: Signs,
     /// A record that holds the names of the columns is no row.
     header: bool,
     fields: Vec<(String, bool)>,
@@ -238,16 +280,16 @@ impl CsvDecoder {
         let mut chars = line.chars().peekable();
         loop {
             let (mut field, mut quoted) = (String::new(), false);
-            if chars.peek() == Some(&self.quote) {
+            if chars.peek() == Some(&self.signs.quote) {
                 quoted = true;
                 chars.next();
                 loop {
                     match chars.next() {
-                        Some(c) if c == self.quote && chars.peek() == Some(&self.quote) => {
+                        Some(c) if c == self.signs.quote && chars.peek() == Some(&self.signs.quote) => {
                             chars.next();
                             field.push(c);
                         }
-                        Some(c) if c == self.quote => break,
+                        Some(c) if c == self.signs.quote => break,
                         Some(c) => field.push(c),
                         None => return Err(DecodeError::new("a quoted field has no end")),
                     }
@@ -255,7 +297,7 @@ impl CsvDecoder {
             }
             let mut ended = true;
             for c in chars.by_ref() {
-                if c == self.delimiter {
+                if c == self.signs.delimiter {
                     ended = false;
                     break;
                 }
@@ -288,7 +330,7 @@ impl Decoder for CsvDecoder {
             // No row, and nothing wrong either.
             return Ok(());
         }
-        let null = self.null.as_str();
+        let null = self.signs.null.as_str();
         let texts = self
             .fields
             .iter()

@@ -1,13 +1,15 @@
 //! A parsed `CREATE` to a definition: names resolved, types and options checked, and the text under which it is kept.
 
 mod alert;
+mod formats;
 mod input;
 mod options;
 
 use crate::ast::{Create, CreateBody, ObjectKind, Query, Statement, StatementKind};
-use crate::error::Result;
+use crate::error::{Result, SqlError};
 use crate::model::{Definition, SinkDef, ViewDef};
 use crate::session::Session;
+use crate::source::{Position, Source};
 use options::{Known, OptionReader};
 pub use options::{parse_duration_ms, variables};
 
@@ -24,6 +26,33 @@ pub struct Defined {
     pub variables: Vec<String>,
     /// The query of a view or alert, at its place in the file.
     pub query: Option<Query>,
+    pub places: Places,
+}
+
+/// Where what can only be checked against other objects stands in the file.
+#[derive(Clone, Debug)]
+pub struct Places {
+    source: Source,
+    name: Position,
+    options: Vec<(String, Position)>,
+}
+
+impl Places {
+    fn of(statement: &Statement, create: &Create) -> Self {
+        let options = create.options.iter();
+        Self {
+            source: statement.source.clone(),
+            name: create.name.at,
+            options: options.map(|o| (o.name.text.clone(), o.value_at)).collect(),
+        }
+    }
+
+    /// An error at the value of an option; at the object's name if the option is not given.
+    pub fn error(&self, option: &str, message: impl Into<String>) -> SqlError {
+        let given = self.options.iter().find(|(name, _)| name == option);
+        let at = given.map_or(self.name, |(_, at)| *at);
+        self.source.error(at, message)
+    }
 }
 
 impl Defined {
@@ -103,6 +132,7 @@ pub fn define(statement: &Statement) -> Result<Option<Defined>> {
         if_not_exists: create.if_not_exists,
         variables: reader.variables(),
         query: query_of(create),
+        places: Places::of(statement, create),
     }))
 }
 

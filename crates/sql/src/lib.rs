@@ -38,7 +38,7 @@ mod versions;
 mod windows;
 
 pub use catalog::{VERSIONS, VERSIONS_FORMAT, topic_relation, topic_schema};
-pub use define::{Defined, define, kind_of, parse_duration_ms, variables};
+pub use define::{Defined, Places, define, kind_of, parse_duration_ms, variables};
 pub use diff::diff;
 pub use error::SqlError;
 pub use exprs::{

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use headwater_connect::{StepLog, TopicInfo};
 use headwater_sql::model::{AlertDef, Definition, SinkDef, ViewDef};
 use headwater_sql::{
-    PlannedView, Planner, Session, SqlError, VERSIONS, clock_watermark, explain, input_graph_at,
+    Places, PlannedView, Planner, Session, SqlError, VERSIONS, clock_watermark, explain, input_graph_at,
     physical_schema_of,
 };
 
+use super::topic_sink::{self, Rows};
 use super::{Object, Objects, reads};
 use crate::pipeline::plan::{
-    FlowPlan, InputDef, InputPlan, OutputKind, OutputPlan, PipelinePlan, RecordKey, RelationId,
+    FlowPlan, InputDef, InputPlan, OutputKind, OutputPlan, PipelinePlan, RelationId,
 };
 
 /// Grows when an operator keeps its state in another form, so that a newer program builds it anew and never misreads it.
@@ -326,11 +327,13 @@ fn outputs(
                             );
                             return Err(SqlError::new(message).hint("write into another topic"));
                         }
-                        let (append_only, key) = (plan.append_only(relation), plan.key(relation));
-                        OutputKind::Topic {
-                            topic,
-                            key: record_key(sink, plan.schema(relation), append_only, key)?,
-                        }
+                        let rows = Rows {
+                            schema: plan.schema(relation),
+                            append_only: plan.append_only(relation),
+                            key: plan.key(relation),
+                        };
+                        let records = topic_sink::records(sink, rows, &object.places)?;
+                        OutputKind::Topic { topic, records }
                     }
                     _ => OutputKind::Changelog {
                         topic: topic_info(log, &changelog_topic(&sink.name))?,
@@ -375,14 +378,16 @@ fn outputs(
 }
 
 /// What makes a sink into a topic impossible is told when it is created.
-pub fn check_sink(objects: &Objects, sink: &SinkDef) -> Result<(), SqlError> {
+pub fn check_sink(objects: &Objects, sink: &SinkDef, places: &Places) -> Result<(), SqlError> {
     let relation = objects.get(&sink.from).and_then(|object| object.relation());
     let relation = relation.ok_or_else(|| {
         let message = format!(
             "sink {} reads \"{}\", which is not there",
             sink.name, sink.from
         );
-        SqlError::new(message).hint("create the view first; SHOW VIEWS lists them")
+        places
+            .error("", message)
+            .hint("create the view first; SHOW VIEWS lists them")
     })?;
     use headwater_sql::model::RelationKind;
     if !matches!(
@@ -393,9 +398,8 @@ pub fn check_sink(objects: &Objects, sink: &SinkDef) -> Result<(), SqlError> {
             "sink {} reads \"{}\", which is no materialized view",
             sink.name, sink.from
         );
-        return Err(
-            SqlError::new(message).hint("CREATE MATERIALIZED VIEW ... AS SELECT ... and sink that")
-        );
+        let error = places.error("", message);
+        return Err(error.hint("CREATE MATERIALIZED VIEW ... AS SELECT ... and sink that"));
     }
     if sink.connector == "topic" {
         let topic = sink_topic(sink);
@@ -404,87 +408,22 @@ pub fn check_sink(objects: &Objects, sink: &SinkDef) -> Result<(), SqlError> {
                 "sink {}: {topic} is a topic of the database itself",
                 sink.name
             );
-            return Err(SqlError::new(message).hint("choose another topic: WITH (topic = '...')"));
+            let error = places.error("topic", message);
+            return Err(error.hint("choose another topic: WITH (topic = '...')"));
         }
-        record_key(
-            sink,
-            &relation.schema,
-            relation.append_only,
-            relation.key.as_deref(),
-        )?;
+        let rows = Rows {
+            schema: &relation.schema,
+            append_only: relation.append_only,
+            key: relation.key.as_deref(),
+        };
+        topic_sink::records(sink, rows, places)?;
     } else if !relation.append_only && relation.key.is_none() {
-        return Err(keyless(sink));
+        return Err(topic_sink::keyless(sink, places));
     }
     Ok(())
 }
 
-fn keyless(sink: &SinkDef) -> SqlError {
-    let message = format!(
-        "sink {}: rows of {} change, but it has no key to name them by",
-        sink.name, sink.from
-    );
-    SqlError::new(message)
-        .hint("GROUP BY the columns that identify a row, or add EMIT ON WINDOW CLOSE")
-}
-
-fn record_key(
-    sink: &SinkDef,
-    schema: &datafusion::arrow::datatypes::SchemaRef,
-    append_only: bool,
-    key: Option<&[usize]>,
-) -> Result<RecordKey, SqlError> {
-    let text = sink
-        .options
-        .get("key_format")
-        .is_some_and(|format| format.eq_ignore_ascii_case("text"));
-    let named = match sink.options.get("key") {
-        Some(names) => Some(columns_of(
-            &sink.name,
-            schema,
-            names.split(',').map(str::trim),
-        )?),
-        None => None,
-    };
-    let one_column = |columns: Vec<usize>| {
-        if text && columns.len() != 1 {
-            let message = format!(
-                "sink {}: key_format = 'text' needs a key of one column",
-                sink.name
-            );
-            return Err(
-                SqlError::new(message).hint("leave key_format out: the key is then a JSON object")
-            );
-        }
-        Ok(columns)
-    };
-    if append_only {
-        return Ok(match named {
-            None => RecordKey::None,
-            Some(columns) => RecordKey::Appended {
-                columns: one_column(columns)?,
-                text,
-            },
-        });
-    }
-    let key = key.ok_or_else(|| keyless(sink))?;
-    let columns = named.unwrap_or_else(|| key.to_vec());
-    let (mut a, mut b) = (columns.clone(), key.to_vec());
-    a.sort_unstable();
-    b.sort_unstable();
-    if a != b {
-        let message = format!(
-            "sink {}: the key of a changing view is its own key",
-            sink.name
-        );
-        return Err(SqlError::new(message).hint("leave the option key out"));
-    }
-    Ok(RecordKey::Upserted {
-        columns: one_column(columns)?,
-        text,
-    })
-}
-
-fn columns_of<'a>(
+pub fn columns_of<'a>(
     object: &str,
     schema: &datafusion::arrow::datatypes::SchemaRef,
     names: impl Iterator<Item = &'a str>,

@@ -5,13 +5,14 @@ pub mod build;
 pub mod change;
 pub mod reads;
 pub mod store;
+pub mod topic_sink;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use headwater_sql::ast::Query;
 use headwater_sql::model::{Catalog, Definition, Relation};
-use headwater_sql::{Defined, PlannedView, Planner, SqlError, query_names};
+use headwater_sql::{Defined, Places, PlannedView, Planner, SqlError, query_names};
 
 use crate::builtin;
 
@@ -28,6 +29,7 @@ pub struct Object {
     /// Names of the relations that it reads.
     pub reads: Vec<String>,
     pub variables: Vec<String>,
+    pub places: Places,
     /// For views and alerts: what the query gives.
     pub planned: Option<Relation>,
 }
@@ -48,6 +50,7 @@ impl Object {
             query: defined.query,
             reads,
             variables: defined.variables,
+            places: defined.places,
             planned: None,
         }
     }
@@ -125,7 +128,7 @@ impl Objects {
                 object.planned = Some(planned.relation(&object.name));
                 build::alert_key(alert, &planned)?;
             }
-            Definition::Sink(sink) => build::check_sink(self, sink)?,
+            Definition::Sink(sink) => build::check_sink(self, sink, &object.places)?,
             Definition::Source(_) | Definition::Table(_) => {}
         }
         self.by_name.insert(object.name.clone(), Arc::new(object));

@@ -27,13 +27,32 @@ impl Appends {
         }
     }
 
-    /// Bytes of all keys and values so far.
+    /// Bytes of all keys, values and headers so far.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     pub fn push(&mut self, partition: PartitionId, key: Option<&[u8]>, value: Option<&[u8]>) {
-        let size = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        self.push_record(partition, None, key, value, &[]);
+    }
+
+    /// The same with headers, and with a time of its own if there is one (milliseconds since 1970).
+    pub fn push_record(
+        &mut self,
+        partition: PartitionId,
+        timestamp_ms: Option<i64>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Vec<u8>)],
+    ) {
+        let headers: Vec<(&[u8], Option<&[u8]>)> = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), Some(value.as_slice())))
+            .collect();
+        let of_header = |(name, value): &(&[u8], Option<&[u8]>)| name.len() + value.map_or(0, <[u8]>::len);
+        let size = key.map_or(0, <[u8]>::len)
+            + value.map_or(0, <[u8]>::len)
+            + headers.iter().map(of_header).sum::<usize>();
         self.bytes += size;
         let full =
             |batch: &BatchBuilder| !batch.is_empty() && batch.size_bytes() + size > BATCH_BYTES;
@@ -46,7 +65,12 @@ impl Appends {
             .open
             .entry(partition)
             .or_insert_with(|| BatchBuilder::new(Codec::None));
-        batch.push(self.timestamp_ms, key, value);
+        batch.push_with_headers(
+            timestamp_ms.unwrap_or(self.timestamp_ms),
+            key,
+            value,
+            &headers,
+        );
     }
 
     /// All batches; those of one partition in the order of their records.

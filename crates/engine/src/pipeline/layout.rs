@@ -1,9 +1,9 @@
-//! How a source's records are read: its columns and options to a decoder.
+//! How a source's records are read: its columns and options to a decoder. Options of formats are the same for who writes.
 
 use datafusion::arrow::datatypes::Schema;
 use headwater_formats::record::{From, Layout, Metadata, RecordDecoder};
 use headwater_formats::{Decoder, FormatError, Settings, VersionsDecoder, by_name};
-use headwater_sql::model::{ColumnFrom, SourceDef};
+use headwater_sql::model::{ColumnFrom, Options, SourceDef};
 use headwater_sql::{VERSIONS_FORMAT, physical_schema_of};
 
 /// The decoder of a source. `read`: the part of its columns that is read; formats may leave the others NULL.
@@ -20,7 +20,7 @@ pub fn source_decoder(def: &SourceDef, read: &Schema) -> Result<Box<dyn Decoder>
         let keys: Vec<usize> = keys.map(|(at, _)| at).collect();
         return Ok(Box::new(VersionsDecoder::new(&schema, &keys)?));
     }
-    let value = settings(def, &def.format);
+    let value = settings(&def.options, &def.format);
     if carried.clone().all(|c| c.from == ColumnFrom::Value) {
         let format = by_name(&def.format)?;
         return match value.options.is_empty() {
@@ -40,15 +40,15 @@ pub fn source_decoder(def: &SourceDef, read: &Schema) -> Result<Box<dyn Decoder>
         schema,
         from: carried.map(|c| from(&c.from)).collect(),
         value,
-        key: settings(def, &key_format),
+        key: settings(&def.options, &key_format),
     };
     Ok(Box::new(RecordDecoder::new(&layout)?))
 }
 
-fn settings(def: &SourceDef, format: &str) -> Settings {
+/// A format with those of the options that speak of it.
+pub fn settings(options: &Options, format: &str) -> Settings {
     let prefix = format!("{format}.");
-    let options = def
-        .options
+    let options = options
         .iter()
         .filter_map(|(name, value)| Some((name.strip_prefix(&prefix)?.to_owned(), value.clone())));
     Settings {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
 use headwater_connect::{Change, ChangeKind, TopicInfo};
 use headwater_dataflow::delta::Delta;
-use headwater_formats::{BoundRows, FormatError, JsonEncoder};
+use headwater_formats::write::{RecordEncoder, RecordRows};
+use headwater_formats::{FormatError, JsonEncoder};
 use headwater_record::partition_for_key;
 use serde_json::{Value, json};
 
@@ -13,7 +15,7 @@ use super::appends::Appends;
 use super::core::StepOutput;
 use super::dead;
 use super::net::{At, Net, net};
-use super::plan::{OutputKind, PipelinePlan, RecordKey};
+use super::plan::{OutputKind, PipelinePlan, TopicRecords};
 
 /// Topics that every pipeline writes to.
 #[derive(Clone, Debug)]
@@ -71,7 +73,7 @@ pub fn write_rows(
         return Ok(());
     }
     match kind {
-        OutputKind::Topic { topic, key } => to_topic(topic, key, deltas, stamp, appends),
+        OutputKind::Topic { topic, records } => to_topic(topic, records, deltas, stamp, appends),
         OutputKind::Changelog { topic, .. } => {
             let key = if plan.append_only(relation) {
                 None
@@ -86,44 +88,57 @@ pub fn write_rows(
 
 fn to_topic(
     topic: &TopicInfo,
-    key: &RecordKey,
+    records: &TopicRecords,
     deltas: &[Delta],
     stamp: StepStamp,
     appends: &mut Appends,
 ) -> Result<(), String> {
-    let rows = Encoders::new(deltas, key)?;
-    let rows = rows.bind(deltas)?;
-    let mut value = Vec::new();
-    let mut key_bytes = Vec::new();
+    let broken = |error: FormatError| error.to_string();
+    let encoder = RecordEncoder::new(schema_of(deltas)?.as_ref(), &records.outline).map_err(broken)?;
+    let rows = deltas.iter().map(|delta| encoder.bind(&delta.rows));
+    let rows: Vec<RecordRows<'_>> = rows.collect::<Result<_, _>>().map_err(broken)?;
+    let (mut key, mut value) = (Vec::new(), Vec::new());
     let round_robin =
         i32::try_from(stamp.step % u64::from(topic.partitions.max(1).unsigned_abs())).unwrap_or(0);
     let mut write = |at: At, deleted: bool| {
-        let keyed = rows.key(at, &mut key_bytes);
-        let partition = if keyed {
-            partition_for_key(&key_bytes, topic.partitions)
-        } else {
-            round_robin
-        };
+        let rows = &rows[at.delta];
+        key.clear();
         value.clear();
-        rows.all[at.delta].write_object(at.row, &mut value);
-        let key = keyed.then_some(key_bytes.as_slice());
-        appends.push(
-            topic.partition(partition),
+        let keyed = rows.key(at.row, &mut key);
+        let partition = match keyed {
+            true => partition_for_key(&key, topic.partitions),
+            false => round_robin,
+        };
+        let (partition, key) = (topic.partition(partition), keyed.then_some(key.as_slice()));
+        if deleted {
+            // A tombstone says when the row went, not what time the row was of.
+            return appends.push(partition, key, None);
+        }
+        let valued = rows.value(at.row, &mut value);
+        appends.push_record(
+            partition,
+            rows.timestamp_ms(at.row),
             key,
-            (!deleted).then_some(value.as_slice()),
+            valued.then_some(value.as_slice()),
+            &rows.headers(at.row),
         );
     };
-    if let RecordKey::Upserted { columns, .. } = key {
-        for change in net(deltas, columns).map_err(|error| error.to_string())? {
-            match change {
-                Net::Upsert(at) => write(at, false),
-                Net::Delete(at) => write(at, true),
-            }
-        }
-    } else {
+    let Some(columns) = &records.upserts else {
         added(deltas).for_each(|at| write(at, false));
+        return Ok(());
+    };
+    for change in net(deltas, columns).map_err(|error| error.to_string())? {
+        match change {
+            Net::Upsert(at) => write(at, false),
+            Net::Delete(at) => write(at, true),
+        }
     }
     Ok(())
+}
+
+fn schema_of(deltas: &[Delta]) -> Result<SchemaRef, String> {
+    let first = deltas.first().ok_or("no rows")?;
+    Ok(first.rows.schema())
 }
 
 fn to_changelog(
@@ -132,12 +147,14 @@ fn to_changelog(
     deltas: &[Delta],
     appends: &mut Appends,
 ) -> Result<(), String> {
-    let rows = Encoders::new(deltas, &RecordKey::None)?;
-    let rows = rows.bind(deltas)?;
+    let encoder = JsonEncoder::new(schema_of(deltas)?.as_ref());
+    let rows = deltas.iter().map(|delta| encoder.bind(&delta.rows));
+    let rows = rows.collect::<Result<Vec<_>, FormatError>>();
+    let rows = rows.map_err(|error| error.to_string())?;
     let mut write = |at: At, kind: ChangeKind| -> Result<(), String> {
         let change = Change {
             kind,
-            values: rows.all[at.delta].values(at.row),
+            values: rows[at.delta].values(at.row),
         };
         let value = serde_json::to_vec(&change).map_err(|error| error.to_string())?;
         appends.push(topic.partition(0), None, Some(&value));
@@ -161,84 +178,6 @@ fn added(deltas: &[Delta]) -> impl Iterator<Item = At> + '_ {
             .filter(|row| rows.kind(*row).adds())
             .map(move |row| At { delta, row })
     })
-}
-
-/// Encoders of values and keys for deltas of one relation.
-struct Encoders {
-    all: JsonEncoder,
-    key: Option<JsonEncoder>,
-    text: bool,
-    upserted: bool,
-}
-
-struct Bound<'e> {
-    all: Vec<BoundRows<'e>>,
-    keys: Option<Vec<BoundRows<'e>>>,
-    text: bool,
-    upserted: bool,
-}
-
-impl Encoders {
-    fn new(deltas: &[Delta], of: &RecordKey) -> Result<Self, String> {
-        let schema = deltas
-            .first()
-            .map(|delta| delta.rows.schema())
-            .ok_or("no rows")?;
-        let (columns, text) = match of {
-            RecordKey::None => (None, false),
-            RecordKey::Appended { columns, text } | RecordKey::Upserted { columns, text } => {
-                (Some(columns), *text)
-            }
-        };
-        let key = columns.map(|columns| JsonEncoder::of_columns(&schema, columns));
-        Ok(Self {
-            all: JsonEncoder::new(&schema),
-            upserted: matches!(of, RecordKey::Upserted { .. }),
-            key,
-            text,
-        })
-    }
-
-    fn bind(&self, deltas: &[Delta]) -> Result<Bound<'_>, String> {
-        let broken = |error: FormatError| error.to_string();
-        Ok(Bound {
-            all: bind_all(&self.all, deltas).map_err(broken)?,
-            keys: match &self.key {
-                Some(key) => Some(bind_all(key, deltas).map_err(broken)?),
-                None => None,
-            },
-            text: self.text,
-            upserted: self.upserted,
-        })
-    }
-}
-
-fn bind_all<'e>(
-    encoder: &'e JsonEncoder,
-    deltas: &[Delta],
-) -> Result<Vec<BoundRows<'e>>, FormatError> {
-    deltas
-        .iter()
-        .map(|delta| encoder.bind(&delta.rows))
-        .collect()
-}
-
-impl Bound<'_> {
-    /// Whether there is a key; `into` then holds it.
-    fn key(&self, at: At, into: &mut Vec<u8>) -> bool {
-        let Some(keys) = &self.keys else { return false };
-        into.clear();
-        if self.text && keys[at.delta].write_text(at.row, 0, into) {
-            return true;
-        }
-        if self.text && !self.upserted {
-            return false;
-        }
-        // Also for a NULL key of a row that may change: without any key nobody could tell which row is meant.
-        into.clear();
-        keys[at.delta].write_object(at.row, into);
-        true
-    }
 }
 
 fn write_late(

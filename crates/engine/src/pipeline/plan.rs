@@ -4,6 +4,7 @@
 //! can stop or slow another, and each replays by itself.
 
 use headwater_connect::TopicInfo;
+use headwater_formats::write::Outline;
 use headwater_sql::graph::Graph;
 use headwater_sql::model::{AlertDef, SinkDef, SourceDef, TableDef};
 
@@ -98,7 +99,10 @@ pub struct OutputPlan {
 #[derive(Clone, Debug)]
 pub enum OutputKind {
     /// Records of another topic, part of the step's commit.
-    Topic { topic: TopicInfo, key: RecordKey },
+    Topic {
+        topic: TopicInfo,
+        records: TopicRecords,
+    },
     /// The view's durable changelog, for sinks outside the log.
     Changelog { topic: TopicInfo, sink: SinkDef },
     /// Transitions of an alert, in its own topic.
@@ -110,15 +114,12 @@ pub enum OutputKind {
     },
 }
 
-/// How the records of a topic sink are keyed.
+/// How the rows of a topic sink become records.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecordKey {
-    /// Rows are appended without a key.
-    None,
-    /// Rows are appended, keyed by these columns.
-    Appended { columns: Vec<usize>, text: bool },
-    /// One record a key and step, tombstones for deletes.
-    Upserted { columns: Vec<usize>, text: bool },
+pub struct TopicRecords {
+    /// Columns that name a row: one record a key and step, tombstones for deletes. `None`: rows are appended.
+    pub upserts: Option<Vec<usize>>,
+    pub outline: Outline,
 }
 
 impl PipelinePlan {

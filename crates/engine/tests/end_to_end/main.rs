@@ -8,5 +8,6 @@ mod input;
 mod law;
 mod lookup;
 mod outside;
+mod records;
 mod statements;
 mod time;

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::write;
 use crate::error::FormatError;
+use crate::format::{EncodedRows, Encoder, Settings};
 use crate::time;
 use crate::types::sql_name;
 
@@ -25,6 +26,16 @@ pub struct JsonEncoder {
     /// `{"name":` and `,"name":`, ready to be copied.
     prefixes: Vec<Box<[u8]>>,
     names: Vec<String>,
+    style: Style,
+}
+
+/// How values are written that JSON has several forms for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Style {
+    /// Times as whole milliseconds since 1970, not as text.
+    epoch_ms: bool,
+    /// Decimals as text, for readers that take every number for a double.
+    decimal_text: bool,
 }
 
 /// The columns of one batch, made ready for writing.
@@ -55,6 +66,19 @@ impl JsonEncoder {
             prefixes: prefixes(names.iter()),
             names,
             columns,
+            style: Style::default(),
+        }
+    }
+
+    /// The same with the options of a sink.
+    pub fn with(schema: &Schema, columns: &[usize], settings: &Settings) -> Self {
+        let is = |name, value| settings.option(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
+        Self {
+            style: Style {
+                epoch_ms: is("timestamp", "epoch_ms"),
+                decimal_text: is("decimal", "text"),
+            },
+            ..Self::of_columns(schema, columns)
         }
     }
 
@@ -70,7 +94,7 @@ impl JsonEncoder {
                 .columns()
                 .get(*index)
                 .ok_or_else(|| no_column(name, schema))?;
-            Values::bind(array).map_err(|()| no_form(name, array.data_type()))
+            Values::bind(array, self.style).map_err(|()| no_form(name, array.data_type()))
         };
         let values = self
             .columns
@@ -103,6 +127,10 @@ impl BoundRows<'_> {
         self.rows
     }
 
+    pub fn columns(&self) -> usize {
+        self.values.len()
+    }
+
     /// Appends `{"a":1,"b":"x"}`.
     pub fn write_object(&self, row: usize, out: &mut Vec<u8>) {
         write_members(&self.encoder.prefixes, &self.values, row, out);
@@ -131,6 +159,17 @@ impl BoundRows<'_> {
         true
     }
 
+    /// The same, but BYTEA as it is.
+    pub fn write_bytes(&self, row: usize, column: usize, out: &mut Vec<u8>) -> bool {
+        match &self.values[column] {
+            Values::Bytes(array) if !array.is_null(row) => {
+                out.extend_from_slice(array.value(row));
+                true
+            }
+            _ => self.write_text(row, column, out),
+        }
+    }
+
     pub fn value(&self, row: usize, column: usize) -> Value {
         self.values[column].value(row)
     }
@@ -138,6 +177,19 @@ impl BoundRows<'_> {
     /// One JSON value a column, in order.
     pub fn values(&self, row: usize) -> Vec<Value> {
         self.values.iter().map(|values| values.value(row)).collect()
+    }
+}
+
+impl Encoder for JsonEncoder {
+    fn bind<'e>(&'e self, batch: &RecordBatch) -> Result<Box<dyn EncodedRows + 'e>, FormatError> {
+        Ok(Box::new(Self::bind(self, batch)?))
+    }
+}
+
+impl EncodedRows for BoundRows<'_> {
+    fn write(&self, row: usize, out: &mut Vec<u8>) -> bool {
+        self.write_object(row, out);
+        true
     }
 }
 
@@ -190,6 +242,8 @@ enum Values {
     Text(StringArray),
     /// Text that is a number already.
     Digits(StringArray),
+    /// In quotes, though JSON has numbers.
+    Quoted(Box<Values>),
     Bytes(BinaryArray),
     Date(Date32Array),
     Timestamp(TimestampMicrosecondArray),
@@ -205,8 +259,15 @@ enum Values {
 }
 
 impl Values {
-    fn bind(array: &ArrayRef) -> Result<Self, ()> {
+    fn bind(array: &ArrayRef, style: Style) -> Result<Self, ()> {
         use DataType as T;
+        if style.decimal_text && array.data_type().is_decimal() {
+            let plain = Style { decimal_text: false, ..style };
+            return Ok(Self::Quoted(Box::new(Self::bind(array, plain)?)));
+        }
+        if style.epoch_ms && matches!(array.data_type(), T::Timestamp(..)) {
+            return millis(array).map(Self::Int);
+        }
         let to = |data_type: &DataType| cast(array, data_type).map_err(|_| ());
         Ok(match array.data_type() {
             T::Null => Self::Null,
@@ -236,24 +297,24 @@ impl Values {
                     .as_primitive()
                     .clone(),
             ),
-            T::Struct(fields) => Self::bind_struct(fields, array)?,
+            T::Struct(fields) => Self::bind_struct(fields, array, style)?,
             T::List(_) => {
                 let list = array.as_list::<i32>().clone();
                 Self::List {
-                    items: Box::new(Self::bind(list.values())?),
+                    items: Box::new(Self::bind(list.values(), style)?),
                     list,
                 }
             }
             T::LargeList(item) | T::FixedSizeList(item, _) => {
-                Self::bind(&to(&T::List(item.clone()))?)?
+                Self::bind(&to(&T::List(item.clone()))?, style)?
             }
-            T::Dictionary(_, values) => Self::bind(&to(values)?)?,
+            T::Dictionary(_, values) => Self::bind(&to(values)?, style)?,
             // Times, durations, intervals and views of text: as text.
             _ => Self::Text(to(&T::Utf8)?.as_string().clone()),
         })
     }
 
-    fn bind_struct(fields: &Fields, array: &ArrayRef) -> Result<Self, ()> {
+    fn bind_struct(fields: &Fields, array: &ArrayRef, style: Style) -> Result<Self, ()> {
         let array = array.as_struct();
         let names: Vec<String> = fields
             .iter()
@@ -262,7 +323,7 @@ impl Values {
         let members = array
             .columns()
             .iter()
-            .map(Self::bind)
+            .map(|array| Self::bind(array, style))
             .collect::<Result<_, _>>()?;
         Ok(Self::Struct {
             nulls: array.nulls().cloned(),
@@ -286,6 +347,7 @@ impl Values {
             Self::Timestamp(array) => array.is_null(row),
             Self::Struct { nulls, .. } => nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)),
             Self::List { list, .. } => list.is_null(row),
+            Self::Quoted(values) => values.is_null(row),
         }
     }
 
@@ -316,6 +378,7 @@ impl Values {
                 prefixes, members, ..
             } => write_members(prefixes, members, row, out),
             Self::List { list, items } => write_list(list, items, row, out),
+            Self::Quoted(values) => quoted(out, |out| values.write(row, out)),
         }
     }
 
@@ -335,6 +398,13 @@ impl Values {
             }
         }
     }
+}
+
+/// Times as milliseconds since 1970; those that lie between two go down.
+pub(crate) fn millis(array: &ArrayRef) -> Result<Int64Array, ()> {
+    let micros = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None)).map_err(|_| ())?;
+    let micros = micros.as_primitive::<datafusion::arrow::datatypes::TimestampMicrosecondType>();
+    Ok(micros.iter().map(|us| Some(us?.div_euclid(1_000))).collect())
 }
 
 fn quoted(out: &mut Vec<u8>, inner: impl FnOnce(&mut Vec<u8>)) {

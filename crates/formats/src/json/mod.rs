@@ -20,6 +20,7 @@ mod tests;
 
 pub use column::JSON;
 pub use decode::JsonDecoder;
+pub(crate) use encode::millis;
 pub use encode::{BoundRows, JsonEncoder};
 
 /// Whether `text` is exactly one JSON number.

@@ -4,6 +4,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast::DataType as SqlType;
 
+use super::formats::Way;
 use super::options::{OptionReader, SOURCE, TABLE};
 use crate::ast::{Column, Columns, Create, Name, Statement, Watermark};
 use crate::error::Result;
@@ -253,14 +254,10 @@ impl Input<'_> {
             }
             Ok(())
         };
-        let format = self.reader.value_format()?;
-        let option = if self.reader.get("value_format").is_some() {
-            "value_format"
-        } else {
-            "format"
-        };
+        self.reader.check_formats(Way::Read)?;
         if values > 0 {
-            one(option, format, values, "value")?;
+            let format = self.reader.value_format()?;
+            one(self.reader.value_option(), format, values, "value")?;
         }
         match (keys, self.reader.get("key_format")) {
             (0, Some(_)) => Err(self

@@ -1,5 +1,6 @@
 //! The options of `WITH (...)`: which there are, and how their values are read.
 
+use super::formats::{FORMATS, Way};
 use crate::ast::{Name, OptionItem, Statement};
 use crate::error::{Result, SqlError};
 use crate::model::Options;
@@ -22,11 +23,26 @@ pub(super) const SOURCE: [Known; 11] = [
     "csv.null",
     "csv.header",
 ];
-const FORMATS: [&str; 4] = ["json", "csv", "text", "raw"];
 pub(super) const TABLE: [Known; 4] = ["connector", "topic", "format", "idle_timeout"];
 pub(super) const VIEW: [Known; 2] = ["retention", "ttl"];
 pub(super) const ALERT: [Known; 5] = ["notify", "severity", "key", "retention", "ttl"];
-const SINK_TOPIC: [Known; 5] = ["topic", "format", "key", "key_format", "partitions"];
+const SINK_TOPIC: [Known; 15] = [
+    "topic",
+    "format",
+    "value_format",
+    "value",
+    "key",
+    "key_format",
+    "headers",
+    "headers.*",
+    "timestamp",
+    "partitions",
+    "csv.delimiter",
+    "csv.quote",
+    "csv.null",
+    "json.timestamp",
+    "json.decimal",
+];
 const SINK_POSTGRES: [Known; 4] = ["url", "schema", "table", "primary_key"];
 
 pub(super) fn sink(connector: &str) -> &'static [Known] {
@@ -49,7 +65,8 @@ impl<'a> OptionReader<'a> {
     /// Refuses options that are not among `known`.
     pub fn check(&self, known: &[Known]) -> Result<&Self> {
         for item in self.items {
-            if !known.contains(&item.name.text.as_str()) {
+            let header = item.name.text.starts_with("headers.") && known.contains(&"headers.*");
+            if !header && !known.contains(&item.name.text.as_str()) {
                 let error = self.source.error(
                     item.name.at,
                     format!("there is no option \"{}\" here", item.name.text),
@@ -79,6 +96,14 @@ impl<'a> OptionReader<'a> {
         self.item(name).map(|item| item.value.as_str())
     }
 
+    pub fn items(&self) -> &[OptionItem] {
+        self.items
+    }
+
+    pub fn source(&self) -> &Source {
+        self.source
+    }
+
     fn item(&self, name: &str) -> Option<&OptionItem> {
         self.items.iter().find(|item| item.name.text == name)
     }
@@ -102,43 +127,6 @@ impl<'a> OptionReader<'a> {
             self.error(name, format!("{name} cannot be \"{value}\""))
                 .hint(hint)
         })
-    }
-
-    /// Of the records' values.
-    pub fn value_format(&self) -> Result<&'static str> {
-        if let (Some(_), Some(_)) = (self.get("format"), self.get("value_format")) {
-            return Err(self
-                .error("value_format", "format and value_format say the same")
-                .hint("write one of them"));
-        }
-        let option = if self.get("value_format").is_some() {
-            "value_format"
-        } else {
-            "format"
-        };
-        let format = self.word(option, &FORMATS)?;
-        if format != "csv"
-            && let Some(item) = self.items.iter().find(|i| i.name.text.starts_with("csv."))
-            && self.get("key_format") != Some("csv")
-        {
-            return Err(self
-                .source
-                .error(
-                    item.name.at,
-                    format!("{} says nothing about {format}", item.name.text),
-                )
-                .hint("write format = 'csv'"));
-        }
-        Ok(format)
-    }
-
-    /// Of the records' keys, which fill so many columns: text for one, JSON for more.
-    pub fn key_format(&self, columns: usize) -> Result<&'static str> {
-        match self.get("key_format") {
-            Some(_) => self.word("key_format", &FORMATS),
-            None if columns == 1 => Ok("text"),
-            None => Ok("json"),
-        }
     }
 
     /// A duration in milliseconds.
@@ -183,8 +171,10 @@ impl<'a> OptionReader<'a> {
             return Ok(());
         }
         self.topic(&name.text)?;
-        self.word("format", &["json"])?;
-        self.word("key_format", &["json", "text"])?;
+        self.check_formats(Way::Written)?;
+        if self.get("key_format").is_some() {
+            self.word("key_format", &FORMATS)?;
+        }
         if let Some(count) = self.get("partitions") {
             let valid = count.parse().is_ok_and(|n: i32| {
                 (1..=headwater_base::limits::TOPIC_PARTITIONS_MAX).contains(&n)

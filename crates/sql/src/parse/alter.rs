@@ -7,6 +7,7 @@ use super::{create, parse_one};
 use crate::ast::{Create, Name, OptionChange, StatementKind};
 use crate::error::{Result, SqlError};
 use crate::source::Source;
+use crate::types::ident;
 
 /// After `ALTER`.
 pub(super) fn alter(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
@@ -116,6 +117,9 @@ fn merged(create: &Create, changes: &[OptionChange]) -> Result<Vec<String>> {
             }
         }
     }
-    let quoted = |(name, value): (&str, &str)| format!("{name} = '{}'", value.replace('\'', "''"));
+    let quoted = |(name, value): (&str, &str)| {
+        let name: Vec<String> = name.split('.').map(ident).collect();
+        format!("{} = '{}'", name.join("."), value.replace('\'', "''"))
+    };
     Ok(options.into_iter().map(quoted).collect())
 }

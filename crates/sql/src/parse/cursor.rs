@@ -384,11 +384,12 @@ impl<'a> Cursor<'a> {
     /// The name of an option, with dots in it or not.
     pub fn option_name(&mut self) -> Result<Name> {
         let mut name = self.name("the name of an option")?;
+        name.text = name.text.to_lowercase();
         while self.sign(&Token::Period) {
             let rest = self.name("the rest of the option's name")?.text;
+            // As written in quotes: names of headers tell large from small letters.
             name.text = format!("{}.{rest}", name.text);
         }
-        name.text = name.text.to_lowercase();
         Ok(name)
     }
 

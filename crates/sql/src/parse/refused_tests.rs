@@ -234,7 +234,42 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "CREATE SINK s INTO topic FROM v WITH (key_format = 'xml')",
         "1:52 key_format cannot be",
-        "json or text",
+        "text or raw",
+    ),
+    (
+        "CREATE SINK s INTO topic FROM v WITH (format = 'avro')",
+        "1:48 format cannot be \"avro\"",
+        "json",
+    ),
+    (
+        "CREATE SINK s INTO topic FROM v WITH (csv.null = '-')",
+        "1:39 csv.null says nothing about json",
+        "format = 'csv'",
+    ),
+    (
+        "CREATE SINK s INTO topic FROM v WITH (format = 'csv', json.decimal = 'text')",
+        "1:55 json.decimal says nothing about csv",
+        "format = 'json'",
+    ),
+    (
+        "CREATE SINK s INTO topic FROM v WITH (json.timestamp = 'iso')",
+        "1:56 json.timestamp cannot be \"iso\"",
+        "epoch_ms",
+    ),
+    (
+        "CREATE SINK s INTO topic FROM v WITH (format = 'csv', csv.delimiter = '::')",
+        "1:71 csv.delimiter is one sign",
+        "';'",
+    ),
+    (
+        "CREATE SINK s INTO topic FROM v WITH (format = 'csv', csv.header = 'true')",
+        "1:55 there is no option \"csv.header\" here",
+        "there are",
+    ),
+    (
+        "CREATE SINK s INTO topic FROM v WITH (format = 'csv', value_format = 'json')",
+        "1:70 format and value_format say the same",
+        "one of them",
     ),
     (
         "CREATE ALERT a AS SELECT 1 AS x FROM t WITH (severity = 'pgae')",

@@ -277,6 +277,11 @@ const ALTERED: &[(&str, &str, &str)] = &[
         "CREATE SINK s INTO topic FROM v WITH (topic = 'b', partitions = '3', key = 'k')",
     ),
     (
+        "CREATE SINK s INTO topic FROM v WITH (headers.\"X-Trace\" = 'a')",
+        "ALTER SINK s SET (headers.by = 'b')",
+        "CREATE SINK s INTO topic FROM v WITH (headers.\"X-Trace\" = 'a', headers.by = 'b')",
+    ),
+    (
         "CREATE SINK s INTO topic FROM v WITH (topic = 'a') -- where it goes",
         "ALTER SINK s RESET topic",
         "CREATE SINK s INTO topic FROM v  -- where it goes",
