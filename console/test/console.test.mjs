@@ -195,6 +195,26 @@ test("SQL runs, and an error is shown where it is", async () => {
   await close();
 });
 
+test("a plan is drawn as a tree, with its live figures", async () => {
+  const { page, problems, go, close } = await open(browser, node.base);
+  await go("/sql");
+  for (const [sql, live] of [
+    [`EXPLAIN ${names.view}`, false],
+    [`EXPLAIN ANALYZE ${names.view}`, true],
+  ]) {
+    await run(page, sql);
+    await page.locator(live ? ".plan-live" : ".plan-step").first().waitFor();
+    const reads = page.locator(".plan ul .plan-step").last();
+    assert.match(await reads.textContent(), /relation-\d/);
+    assert.match(await page.locator(".plan-facts").last().textContent(), /appends|retracts/);
+    assert.equal((await page.locator(".plan-live").count()) > 0, live);
+    await noOverflow(page, sql);
+    await shot(page, live ? "sql-analyze" : "sql-explain");
+  }
+  assert.deepEqual(problems, []);
+  await close();
+});
+
 test("integers past 2^53 keep their digits", async () => {
   const { page, go, close } = await open(browser, node.base);
   await go("/sql");

@@ -3,9 +3,11 @@
 import { type Component, For, Show, createSignal, onMount } from "solid-js";
 import { ApiFailure, post } from "../data/api";
 import * as format from "../data/format";
+import { planOf } from "../data/plan";
 import type { SqlResult, SourceError } from "../data/types";
 import { CellValue, isNumeric } from "../parts/cell";
 import { Card, PageHead } from "../parts/page";
+import { PlanTree } from "../parts/plan";
 import { type Draft, drafts } from "./sql-drafts";
 
 const EXAMPLES = ["SHOW VIEWS", "SHOW TOPICS", "SELECT * FROM headwater_errors LIMIT 20"];
@@ -91,7 +93,17 @@ export const SqlPage: Component = () => {
           {(o) => (
             <>
               <Show when={o().error}>{(error) => <SqlError error={error()} />}</Show>
-              <For each={o().results}>{(result) => <Result result={result} />}</For>
+              <For each={o().results}>
+                {(result) => (
+                  <Show when={planOf(result)} fallback={<Result result={result} />}>
+                    {(plan) => (
+                      <Card title="Plan" aside={<span class="quiet">the result first, what it reads below</span>}>
+                        <PlanTree plan={plan()} />
+                      </Card>
+                    )}
+                  </Show>
+                )}
+              </For>
             </>
           )}
         </Show>
