@@ -118,7 +118,7 @@ def test_keyed_sink_writes_keys_and_tombstones(node):
 
 def test_a_sink_writes_csv_with_text_keys_headers_and_times(node):
     node.sql(PAYMENTS + """CREATE MATERIALIZED VIEW paid AS SELECT card, amount, ts, amount / 4.0 AS quarter FROM payments;
-      CREATE SINK lines INTO topic FROM paid WITH (topic = 'lines', format = 'csv', csv.delimiter = ';', key = 'card', key_format = 'text',
+      CREATE SINK lines_out INTO topic FROM paid WITH (topic = 'lines', format = 'csv', csv.delimiter = ';', key = 'card', key_format = 'text',
         value = 'amount, quarter', headers."X-Amount" = 'amount', timestamp = 'ts');""")
     pay(node, payment("a;b", 1, 1), {**payment("c", None, 2)})
     assert node.rows("SELECT count(*) FROM paid") == [[2]]
@@ -131,6 +131,19 @@ def test_a_sink_writes_csv_with_text_keys_headers_and_times(node):
     with pytest.raises(SqlError) as refused:
         node.sql("CREATE SINK bad INTO topic FROM paid WITH (format = 'text')")
     assert refused.value.error["column"] == 53 and "value" in str(refused.value)
+
+
+def test_a_table_of_csv_with_a_text_key_and_metadata(node):
+    from confluent_kafka import Producer
+    node.sql("""CREATE TABLE stock (item BIGINT PRIMARY KEY, pieces INT, place TEXT, nr BIGINT METADATA FROM 'offset', who TEXT METADATA FROM 'headers.who')
+      WITH (topic = 'stock', format = 'csv', csv.delimiter = 'tab', key_format = 'text')""")
+    producer = Producer({"bootstrap.servers": node.bootstrap})
+    for key, value, who in [("1", "5\there", "ann"), ("2", "6\t", "bob"), ("1", "7\tthere", None), ("x", "1\t", None), ("2", None, None)]:
+        producer.produce("stock", value, key, partition=0, headers={"who": who} if who else None)
+    assert producer.flush(10) == 0
+    assert node.rows("SELECT * FROM stock") == [[1, 7, "there", 2, None]]
+    assert node.rows("SELECT pieces FROM stock WHERE item = 1") == [[7]]
+    assert len(node.rows("SELECT * FROM headwater_dead_letters")) == 1
 
 
 def test_apply_is_all_or_nothing_and_harmless_again(node):
@@ -163,6 +176,18 @@ def test_errors_say_where_and_what_to_do(node, sql, line, column, says):
     error = refused.value.error
     assert error["line"] == line and (column is None or error["column"] == column), error
     assert says in str(refused.value) and "^" in (error.get("rendered") or ""), error
+
+
+def test_a_missing_watermark_is_written_out(node):
+    node.sql("CREATE SOURCE readings (id BIGINT, sent_at TIMESTAMPTZ METADATA FROM 'timestamp') WITH (topic = 'readings')")
+    view = """CREATE MATERIALIZED VIEW minutes AS SELECT window_end, count(*) AS n FROM TUMBLE(readings, sent_at, INTERVAL '1 minute')
+      GROUP BY window_end EMIT ON WINDOW CLOSE"""
+    with pytest.raises(SqlError) as refused:
+        node.sql(view)
+    written = "WATERMARK FOR sent_at AS sent_at - INTERVAL '5 seconds'"
+    assert f"CREATE SOURCE readings: {written}" in str(refused.value)
+    node.sql(f"CREATE OR REPLACE SOURCE readings (id BIGINT, sent_at TIMESTAMPTZ METADATA FROM 'timestamp', {written}) WITH (topic = 'readings')")
+    node.sql(view)
 
 
 class Hook(http.server.BaseHTTPRequestHandler):

@@ -1,7 +1,12 @@
-//! `EXPLAIN ANALYZE`: the operator tree of a view that runs, with its live figures.
+//! `EXPLAIN ANALYZE`: the operator tree of a view that runs, with its live figures; and how a plain SELECT reads the views of today.
 
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::{LogicalPlan, TableScan};
 use headwater_sql::graph::Node;
-use headwater_sql::{SqlError, explain};
+use headwater_sql::{Planner, SqlError, ast, explain};
+use headwater_views::lookup_told;
 use serde_json::Value;
 
 use crate::engine::Engine;
@@ -50,6 +55,54 @@ impl Engine {
             .map(|line| vec![Value::from(line)])
             .collect();
         Ok(table(&["plan"], rows))
+    }
+}
+
+impl Engine {
+    /// A line for each keyed relation that a plain SELECT reads: by its key, or all of its rows. Nothing of relations that do not run.
+    pub(crate) fn reads(&self, query: &ast::Query) -> Vec<String> {
+        let objects = self.inner.objects.read().clone();
+        let planner = Planner::new(&objects);
+        let session = planner.session().clone();
+        let planned = planner.ad_hoc(query).and_then(|adhoc| {
+            let tables = self.tables(&objects, adhoc.relations())?;
+            let find = |name: &str| {
+                let found = tables.iter().find(|(known, _)| known == name);
+                found.map(|(_, table)| Arc::clone(table))
+            };
+            adhoc.bind(&find)
+        });
+        let state = session.state();
+        let Some(plan) = planned.ok().and_then(|plan| state.optimize(&plan).ok()) else {
+            return Vec::new();
+        };
+        let mut lines = Vec::new();
+        let _ = plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                lines.extend(self.read_of(scan));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        lines
+    }
+
+    fn read_of(&self, scan: &TableScan) -> Option<String> {
+        let name = scan.table_name.table();
+        let (_, cell) = self.owner(name)?;
+        let key = cell.info.key.as_ref().filter(|key| !key.is_empty())?;
+        let schema = scan.source.schema();
+        let found = lookup_told(&scan.filters, &schema, key);
+        let names: Vec<&str> = key
+            .iter()
+            .map(|c| schema.field(*c).name().as_str())
+            .collect();
+        Some(match found {
+            Some(found) => format!("SELECT reads {name} by its key: {found}"),
+            None => format!(
+                "SELECT reads all rows of {name}: no condition on the first column of its key ({})",
+                names.join(", ")
+            ),
+        })
     }
 }
 

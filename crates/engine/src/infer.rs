@@ -1,6 +1,7 @@
 //! `CREATE SOURCE name WITH (...)` without columns: they are found out from the topic's newest records and written into the statement,
 //! so that the catalog keeps them and `SHOW CREATE` shows them.
 
+use datafusion::arrow::datatypes::DataType;
 use headwater_connect::{StepLog, Visibility};
 use headwater_formats::infer::Inference;
 use headwater_sql::ast::{Columns, Create, CreateBody, Statement, StatementKind};
@@ -75,12 +76,15 @@ fn left_out(columns: &Columns) -> bool {
 fn rest(statement: &Statement, create: &Create) -> String {
     let from = statement.source.offset_of(create.name.at);
     let text = statement.source.text().get(from..).unwrap_or("");
-    // Names with blanks are quoted; the options begin with WITH in any case.
-    let with = text.to_ascii_lowercase().find("with");
-    with.and_then(|at| text.get(at..))
-        .unwrap_or("")
-        .trim()
-        .to_owned()
+    // A name may have WITH in it, and blanks if it is quoted.
+    let end = match text.strip_prefix('"') {
+        Some(quoted) => quoted.replace("\"\"", "..").find('"').map(|at| at + 2),
+        None => text.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '$'),
+    };
+    let rest = end.and_then(|end| text.get(end..)).unwrap_or("");
+    let with = rest.to_ascii_lowercase().find("with");
+    let rest = with.and_then(|at| rest.get(at..)).unwrap_or("");
+    rest.trim().to_owned()
 }
 
 fn option<'a>(create: &'a Create, name: &str) -> Option<&'a str> {
@@ -110,21 +114,21 @@ fn columns(
         }
     }
     let topic = option(create, "topic").unwrap_or(&create.name.text);
-    let (values, keys) = sample(topic, log).map_err(&tell)?;
+    let (values, keys, seen) = sample(topic, log).map_err(&tell)?;
     if values.records() == 0 {
-        let error = tell(format!(
-            "topic \"{topic}\" has no JSON object to find the columns from"
+        let what = match seen {
+            0 => {
+                format!("topic \"{topic}\" is empty, so there is nothing to find the columns from")
+            }
+            seen => {
+                format!("none of the newest {seen} records of topic \"{topic}\" is a JSON object")
+            }
+        };
+        return Err(tell(what).hint(
+            "publish a record first, write the columns in brackets after the name, or another format",
         ));
-        return Err(
-            error.hint("publish a record first, or write the columns in brackets after the name")
-        );
     }
-    let mixed = |(field, what): (String, String)| {
-        let error = tell(format!("field \"{field}\" has no one type: {what}"));
-        error
-            .hint("write the columns in brackets after the name, with this one as JSON or left out")
-    };
-    let mut columns = values.columns().map_err(mixed)?;
+    let mut columns = values.columns();
     if columns.len() > COLUMNS_MAX {
         return Err(
             tell(format!("its records have more than {COLUMNS_MAX} fields"))
@@ -133,42 +137,58 @@ fn columns(
     }
     let mut out = Vec::new();
     if table {
-        let key = keys.columns().map_err(mixed)?;
-        if key.is_empty() {
-            let error = tell(
-                "its records' keys are no JSON objects, so the primary key cannot be found out"
-                    .to_owned(),
-            );
-            return Err(error.hint("write the columns with PRIMARY KEY in brackets after the name"));
-        }
+        let key = primary_key(&keys, &tell)?;
         columns.retain(|(name, _)| !key.iter().any(|(k, _)| k == name));
-        let names: Vec<String> = key.iter().map(|(name, _)| ident(name)).collect();
         out.extend(
             key.iter()
                 .map(|(name, t)| format!("{} {}", ident(name), to_sql(t))),
         );
-        out.extend(
-            columns
-                .iter()
-                .map(|(name, t)| format!("{} {}", ident(name), to_sql(t))),
-        );
+        out.extend(columns.iter().map(declared));
+        let names: Vec<String> = key.iter().map(|(name, _)| ident(name)).collect();
         out.push(format!("PRIMARY KEY ({})", names.join(", ")));
     } else {
-        out.extend(
-            columns
-                .iter()
-                .map(|(name, t)| format!("{} {}", ident(name), to_sql(t))),
-        );
+        out.extend(columns.iter().map(declared));
     }
     Ok(out)
 }
 
-/// The newest values and keys of a topic.
-fn sample(topic: &str, log: &dyn StepLog) -> Result<(Inference, Inference), String> {
+/// What no one type holds is JSON.
+fn declared((name, found): &(String, Result<DataType, String>)) -> String {
+    let shown = found.as_ref().map_or_else(|_| "JSON".to_owned(), to_sql);
+    format!("{} {shown}", ident(name))
+}
+
+fn primary_key(
+    keys: &Inference,
+    tell: &dyn Fn(String) -> SqlError,
+) -> Result<Vec<(String, DataType)>, SqlError> {
+    let hint = "write the columns with PRIMARY KEY in brackets after the name";
+    let one = |(name, found): (String, Result<DataType, String>)| match found {
+        Ok(found) => Ok((name, found)),
+        Err(what) => Err(tell(format!(
+            "field \"{name}\" of the keys has no one type: {what}"
+        ))
+        .hint(hint)),
+    };
+    let key: Vec<_> = keys
+        .columns()
+        .into_iter()
+        .map(one)
+        .collect::<Result<_, _>>()?;
+    if key.is_empty() {
+        let error = "its records' keys are no JSON objects, so the primary key cannot be found out";
+        return Err(tell(error.to_owned()).hint(hint));
+    }
+    Ok(key)
+}
+
+/// The newest values and keys of a topic, and of how many records.
+fn sample(topic: &str, log: &dyn StepLog) -> Result<(Inference, Inference, usize), String> {
     let info = log
         .topic(topic)
         .ok_or_else(|| format!("there is no topic \"{topic}\" to find the columns from"))?;
     let (mut values, mut keys) = (Inference::default(), Inference::default());
+    let mut seen = 0;
     for index in 0..info.partitions {
         let partition = info.partition(index);
         let (start, end) = log.extent(partition);
@@ -182,6 +202,7 @@ fn sample(topic: &str, log: &dyn StepLog) -> Result<(Inference, Inference), Stri
                     .map_err(|e| e.to_string())?
                     .flatten()
                 {
+                    seen += 1;
                     record.value.iter().for_each(|value| {
                         values.sample(value);
                     });
@@ -196,5 +217,5 @@ fn sample(topic: &str, log: &dyn StepLog) -> Result<(Inference, Inference), Stri
             next = read.next;
         }
     }
-    Ok((values, keys))
+    Ok((values, keys, seen))
 }

@@ -159,7 +159,7 @@ impl Engine {
     }
 
     /// The relations of one query, those of one pipeline as of one step.
-    fn tables(
+    pub(crate) fn tables(
         &self,
         objects: &Objects,
         names: &[String],

@@ -386,14 +386,18 @@ impl Engine {
                 planner.planned(query, view.emit, view.ttl_ms)?
             }
         };
-        let rows = explain::graph(&planned.graph)
+        let mut lines: Vec<String> = explain::graph(&planned.graph)
             .lines()
+            .map(str::to_owned)
+            .collect();
+        lines.extend(objects.warnings(&planned.graph));
+        drop(objects);
+        if let ExplainTarget::Query(query) = target {
+            lines.extend(self.reads(query));
+        }
+        let rows = lines
+            .into_iter()
             .map(|line| vec![Value::from(line)])
-            .chain(
-                objects
-                    .warnings(&planned.graph)
-                    .map(|line| vec![Value::from(line)]),
-            )
             .collect();
         Ok(table(&["plan"], rows))
     }

@@ -56,6 +56,8 @@ pub trait EncodedRows {
 pub struct Settings {
     pub format: String,
     pub options: BTreeMap<String, String>,
+    /// Names of columns that are filled otherwise: a field of such a name is no stranger.
+    pub declared: Vec<String>,
 }
 
 impl Settings {
@@ -63,6 +65,7 @@ impl Settings {
         Self {
             format: format.to_owned(),
             options: BTreeMap::new(),
+            declared: Vec::new(),
         }
     }
 
@@ -75,27 +78,17 @@ pub trait Format: Send + Sync {
     /// As in `WITH (format = '...')`.
     fn name(&self) -> &'static str;
 
-    /// For the declared columns that are not computed.
-    fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>, FormatError>;
-
-    /// The same for somebody who reads only a part of the columns (`read`: the fields of `schema` that are read, also within
-    /// structs). The others may come out as NULL, but the same records have to be dead letters.
-    fn decoder_of(
+    /// For the declared columns that are not computed. `read`: the part of them that is read, also within structs; the others may
+    /// come out as NULL, but the same records have to be dead letters.
+    ///
+    /// # Errors
+    /// If the format has no form for the type of a column, or none for so many columns.
+    fn decoder(
         &self,
         schema: SchemaRef,
-        _read: &Schema,
-    ) -> Result<Box<dyn Decoder>, FormatError> {
-        self.decoder(schema)
-    }
-
-    /// The same with options.
-    fn decoder_with(
-        &self,
-        schema: SchemaRef,
-        _settings: &Settings,
-    ) -> Result<Box<dyn Decoder>, FormatError> {
-        self.decoder(schema)
-    }
+        settings: &Settings,
+        read: Option<&Schema>,
+    ) -> Result<Box<dyn Decoder>, FormatError>;
 
     /// For some columns of a schema, in this order.
     ///
@@ -117,16 +110,21 @@ impl Format for Json {
         "json"
     }
 
-    fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>, FormatError> {
-        Ok(Box::new(JsonDecoder::new(schema)?))
-    }
-
-    fn decoder_of(
+    fn decoder(
         &self,
         schema: SchemaRef,
-        read: &Schema,
+        settings: &Settings,
+        read: Option<&Schema>,
     ) -> Result<Box<dyn Decoder>, FormatError> {
-        Ok(Box::new(JsonDecoder::reading(schema, read)?))
+        let mut decoder = match read {
+            Some(read) => JsonDecoder::reading(schema, read)?,
+            None => JsonDecoder::new(schema)?,
+        };
+        let refuse = |value: &str| value.eq_ignore_ascii_case("refuse");
+        if settings.option("unknown_fields").is_some_and(refuse) {
+            decoder.refuse_unknown(&settings.declared);
+        }
+        Ok(Box::new(decoder))
     }
 
     fn encoder(

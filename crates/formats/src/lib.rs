@@ -19,6 +19,6 @@ pub mod json;
 pub use error::{DecodeError, FormatError};
 pub use format::{Decoder, EncodedRows, Encoder, Format, Settings, by_name};
 pub use json::{BoundRows, JsonDecoder, JsonEncoder};
-pub use table::{TableBatch, TableDecoder};
+pub use table::{TableBatch, TableDecoder, TableLayout};
 pub use types::sql_name;
 pub use versions::VersionsDecoder;

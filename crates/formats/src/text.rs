@@ -23,14 +23,11 @@ impl Format for Csv {
         "csv"
     }
 
-    fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>, FormatError> {
-        self.decoder_with(schema, &Settings::of("csv"))
-    }
-
-    fn decoder_with(
+    fn decoder(
         &self,
         schema: SchemaRef,
         settings: &Settings,
+        _read: Option<&Schema>,
     ) -> Result<Box<dyn Decoder>, FormatError> {
         plain_types(&schema, "csv")?;
         Ok(Box::new(CsvDecoder {
@@ -83,7 +80,12 @@ impl Format for Plain {
         "text"
     }
 
-    fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>, FormatError> {
+    fn decoder(
+        &self,
+        schema: SchemaRef,
+        _settings: &Settings,
+        _read: Option<&Schema>,
+    ) -> Result<Box<dyn Decoder>, FormatError> {
         plain_types(&schema, "text")?;
         one_column(schema.fields().len(), "text")?;
         Ok(Box::new(OneDecoder {
@@ -106,7 +108,12 @@ impl Format for Raw {
         "raw"
     }
 
-    fn decoder(&self, schema: SchemaRef) -> Result<Box<dyn Decoder>, FormatError> {
+    fn decoder(
+        &self,
+        schema: SchemaRef,
+        _settings: &Settings,
+        _read: Option<&Schema>,
+    ) -> Result<Box<dyn Decoder>, FormatError> {
         one_column(schema.fields().len(), "raw")?;
         match schema.field(0).data_type() {
             DataType::Utf8 | DataType::Binary => Ok(Box::new(OneDecoder {
@@ -285,7 +292,9 @@ impl CsvDecoder {
                 chars.next();
                 loop {
                     match chars.next() {
-                        Some(c) if c == self.signs.quote && chars.peek() == Some(&self.signs.quote) => {
+                        Some(c)
+                            if c == self.signs.quote && chars.peek() == Some(&self.signs.quote) =>
+                        {
                             chars.next();
                             field.push(c);
                         }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Int32Array, Int64Array, TimestampMicrosecondArray,
 };
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 
 use crate::error::{DecodeError, FormatError};
 use crate::format::Decoder;
 use crate::record::RecordView;
-use crate::table::TableDecoder;
+use crate::table::{TableDecoder, TableLayout};
 
 /// Columns behind those of the table: timestamp, partition, offset, and whether the record deletes.
 pub const VERSION_COLUMNS: usize = 4;
@@ -27,17 +27,14 @@ pub struct VersionsDecoder {
 }
 
 impl VersionsDecoder {
-    /// `schema`: the table's declared columns that are not computed, then [`VERSION_COLUMNS`]; `primary_key`: indexes into it.
+    /// `schema`: the table's declared columns that are not computed, then [`VERSION_COLUMNS`]; `table`: how the former are read.
     ///
     /// # Errors
-    /// If a column's type has no form in JSON.
-    pub fn new(schema: &SchemaRef, primary_key: &[usize]) -> Result<Self, FormatError> {
-        let fields = schema.fields();
-        let own = &fields[..fields.len().saturating_sub(VERSION_COLUMNS)];
-        let own = Arc::new(Schema::new(own.to_vec()));
+    /// If a format cannot hold the type of a column.
+    pub fn new(schema: &SchemaRef, table: &TableLayout) -> Result<Self, FormatError> {
         Ok(Self {
             schema: Arc::clone(schema),
-            table: TableDecoder::new(&own, primary_key)?,
+            table: TableDecoder::new(table)?,
             times: Vec::new(),
             partitions: Vec::new(),
             offsets: Vec::new(),
@@ -54,11 +51,18 @@ impl Decoder for VersionsDecoder {
     }
 
     fn push_record(&mut self, record: &RecordView<'_>) -> Result<(), DecodeError> {
-        self.table.push(record.key, record.value)?;
+        // A CSV header is no row.
+        if !self.table.push(record)? {
+            return Ok(());
+        }
         self.times.push(record.timestamp_ms.saturating_mul(1_000));
         self.partitions.push(record.partition);
         self.offsets.push(record.offset);
         Ok(())
+    }
+
+    fn wants_headers(&self) -> bool {
+        self.table.wants_headers()
     }
 
     fn rows(&self) -> usize {
@@ -91,9 +95,11 @@ impl Decoder for VersionsDecoder {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use datafusion::arrow::array::AsArray;
-    use datafusion::arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
+    use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
 
     use super::*;
+    use crate::format::Settings;
+    use crate::record::{From, Layout};
 
     fn decoder() -> VersionsDecoder {
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
@@ -106,7 +112,18 @@ mod tests {
             ("deleted", DataType::Boolean),
         ];
         let fields = fields.map(|(name, data_type)| Field::new(name, data_type, true));
-        VersionsDecoder::new(&Arc::new(Schema::new(fields.to_vec())), &[0]).unwrap()
+        let table = TableLayout {
+            records: Layout {
+                topic: "t".to_owned(),
+                schema: Arc::new(Schema::new(fields[..2].to_vec())),
+                from: vec![From::Key, From::Value],
+                value: Settings::of("json"),
+                key: Settings::of("json"),
+            },
+            primary_key: vec![0],
+            any_key: true,
+        };
+        VersionsDecoder::new(&Arc::new(Schema::new(fields.to_vec())), &table).unwrap()
     }
 
     fn record<'a>(offset: i64, key: &'a str, value: Option<&'a str>) -> RecordView<'a> {

@@ -73,7 +73,11 @@ impl RecordEncoder {
             key: key.map(|key| key.encoder(schema)).transpose()?,
             spare_key: spare.map(|key| JsonEncoder::of_columns(schema, &key.columns)),
             headers: (!columns.is_empty()).then(|| JsonEncoder::of_columns(schema, &columns)),
-            names: outline.headers.iter().map(|(name, _)| name.clone()).collect(),
+            names: outline
+                .headers
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect(),
             timestamp: outline.timestamp,
         })
     }
@@ -92,7 +96,11 @@ impl RecordEncoder {
         Ok(RecordRows {
             value: self.value.bind(batch)?,
             key: self.key.as_ref().map(|key| key.bind(batch)).transpose()?,
-            spare_key: self.spare_key.as_ref().map(|key| key.bind(batch)).transpose()?,
+            spare_key: self
+                .spare_key
+                .as_ref()
+                .map(|key| key.bind(batch))
+                .transpose()?,
             headers: self.headers.as_ref().map(|h| h.bind(batch)).transpose()?,
             names: &self.names,
             timestamp,

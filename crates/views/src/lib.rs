@@ -26,6 +26,7 @@ mod tests;
 
 pub use adhoc::{AdHoc, AdHocLimits, Answer, Query, QueryError};
 pub use error::ViewError;
+pub use lookup::lookup_told;
 pub use provider::{batches_table, lazy_table, view_table};
 pub use rowkey::{RowKeys, hash_key};
 pub use snapshot::ViewSnapshot;

@@ -70,6 +70,27 @@ pub(crate) fn ranges(filters: &[Expr], schema: &SchemaRef, key: &[usize]) -> Opt
     Some(all_between(points, &Bound::Unbounded, &Bound::Unbounded))
 }
 
+/// How the rows that fulfil the conditions are found, for people; `None`: by looking at all of them.
+pub fn lookup_told(filters: &[Expr], schema: &SchemaRef, key: &[usize]) -> Option<String> {
+    let ranges = ranges(filters, schema, key)?;
+    let prefix = ranges.first()?.prefix.len();
+    let bounded = ranges
+        .iter()
+        .any(|r| r.lower != Bound::Unbounded || r.upper != Bound::Unbounded);
+    let used = key.iter().take(prefix + usize::from(bounded));
+    let used: Vec<&str> = used.map(|c| schema.field(*c).name().as_str()).collect();
+    let what = match prefix == key.len() {
+        true => "point",
+        false => "range",
+    };
+    let many = if ranges.len() == 1 { "" } else { "s" };
+    Some(format!(
+        "{} {what}{many} of {}",
+        ranges.len(),
+        used.join(", ")
+    ))
+}
+
 fn all_between(
     points: Vec<Vec<ScalarValue>>,
     lower: &Bound<ScalarValue>,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use headwater_connect::{StepLog, TopicInfo};
 use headwater_sql::model::{AlertDef, Definition, SinkDef, ViewDef};
 use headwater_sql::{
-    Places, PlannedView, Planner, Session, SqlError, VERSIONS, clock_watermark, explain, input_graph_at,
-    physical_schema_of,
+    Places, PlannedView, Planner, Session, SqlError, VERSIONS, clock_watermark, explain,
+    input_graph_at, physical_schema_of,
 };
 
 use super::topic_sink::{self, Rows};

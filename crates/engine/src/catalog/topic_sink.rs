@@ -90,7 +90,10 @@ impl Plan<'_> {
         if self.rows.append_only {
             return Ok(named);
         }
-        let key = self.rows.key.ok_or_else(|| keyless(self.sink, self.places))?;
+        let key = self
+            .rows
+            .key
+            .ok_or_else(|| keyless(self.sink, self.places))?;
         let columns = named.unwrap_or_else(|| key.to_vec());
         let (mut a, mut b) = (columns.clone(), key.to_vec());
         a.sort_unstable();
@@ -172,7 +175,9 @@ impl Plan<'_> {
             } if data_type == "BYTEA" => {
                 format!("select encode({column}, 'base64') AS {column}, or write raw for it alone")
             }
-            _ => format!("write json, or select its parts or CAST it to TEXT, or leave it out: WITH ({what} = '...')"),
+            _ => format!(
+                "write json, or select its parts or CAST it to TEXT, or leave it out: WITH ({what} = '...')"
+            ),
         };
         self.error(option, error).hint(hint)
     }
@@ -205,8 +210,16 @@ impl Plan<'_> {
             return Ok(());
         }
         let own = format!("headers.{name}");
-        let option = if self.option(&own).is_some() { own.as_str() } else { "headers" };
-        let message = format!("a header is text or bytes, {} is {}", field.name(), sql_name(field.data_type()));
+        let option = if self.option(&own).is_some() {
+            own.as_str()
+        } else {
+            "headers"
+        };
+        let message = format!(
+            "a header is text or bytes, {} is {}",
+            field.name(),
+            sql_name(field.data_type())
+        );
         Err(self
             .error(option, message)
             .hint("select a part of it, or CAST it to TEXT"))

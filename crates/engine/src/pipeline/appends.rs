@@ -49,7 +49,8 @@ impl Appends {
             .iter()
             .map(|(name, value)| (name.as_bytes(), Some(value.as_slice())))
             .collect();
-        let of_header = |(name, value): &(&[u8], Option<&[u8]>)| name.len() + value.map_or(0, <[u8]>::len);
+        let of_header =
+            |(name, value): &(&[u8], Option<&[u8]>)| name.len() + value.map_or(0, <[u8]>::len);
         let size = key.map_or(0, <[u8]>::len)
             + value.map_or(0, <[u8]>::len)
             + headers.iter().map(of_header).sum::<usize>();

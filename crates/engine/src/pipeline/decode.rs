@@ -149,12 +149,12 @@ impl InputDecoder {
         };
         let declared_key = declared_key.clone();
         let mut places = Places::default();
-        each_record(taken, dead, false, |record| {
-            decoder
-                .push(record.key, record.value)
-                .map_err(|error| error.message)?;
-            places.offsets.push(record.offset);
-            places.timestamps.push(record.timestamp_ms);
+        each_record(taken, dead, decoder.wants_headers(), |record| {
+            // A CSV header is no row.
+            if decoder.push(record).map_err(|error| error.message)? {
+                places.offsets.push(record.offset);
+                places.timestamps.push(record.timestamp_ms);
+            }
             Ok(())
         });
         let batch = decoder.finish().map_err(|error| error.to_string())?;

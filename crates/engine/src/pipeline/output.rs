@@ -94,7 +94,8 @@ fn to_topic(
     appends: &mut Appends,
 ) -> Result<(), String> {
     let broken = |error: FormatError| error.to_string();
-    let encoder = RecordEncoder::new(schema_of(deltas)?.as_ref(), &records.outline).map_err(broken)?;
+    let encoder =
+        RecordEncoder::new(schema_of(deltas)?.as_ref(), &records.outline).map_err(broken)?;
     let rows = deltas.iter().map(|delta| encoder.bind(&delta.rows));
     let rows: Vec<RecordRows<'_>> = rows.collect::<Result<_, _>>().map_err(broken)?;
     let (mut key, mut value) = (Vec::new(), Vec::new());

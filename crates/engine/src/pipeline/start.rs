@@ -11,8 +11,7 @@ use headwater_base::{Offset, PartitionId, SpillStore};
 use headwater_connect::{StepLog, Visibility};
 use headwater_dataflow::Dataflow;
 use headwater_dataflow::spill::{Division, PART_BYTES_MAX};
-use headwater_formats::TableDecoder;
-use headwater_sql::{StepClock, physical_schema_of};
+use headwater_sql::StepClock;
 use headwater_views::ViewStore;
 
 use super::core::{Core, Counters, FlowState, InputState, StepFailure};
@@ -20,6 +19,7 @@ use super::decode::InputDecoder;
 use super::decoders::Decoders;
 use super::hold::{self, Anchor};
 use super::input::Partition;
+use super::layout;
 use super::output::SharedTopics;
 use super::plan::{FlowPlan, InputDef, InputPlan, OutputKind, PipelinePlan};
 use super::publish::Publish;
@@ -529,16 +529,7 @@ fn fresh_input(
             )
         }
         InputDef::Table(def) => {
-            let place = |column: &usize| {
-                def.columns
-                    .iter()
-                    .take(*column)
-                    .filter(|c| c.computed.is_none())
-                    .count()
-            };
-            let key: Vec<usize> = def.primary_key.iter().map(place).collect();
-            let decoder =
-                TableDecoder::new(&physical_schema_of(&def.columns), &key).map_err(failure)?;
+            let (decoder, key) = layout::table_decoder(def).map_err(failure)?;
             InputDecoder::table(number, decoder, computed, schema, plan.has_watermark, key)
         }
     };

@@ -177,3 +177,144 @@ async fn a_source_finds_out_its_columns() {
         shown
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_csv_with_metadata() {
+    let node = Node::new().await;
+    node.sql(
+        "CREATE TABLE prices (item INT PRIMARY KEY, shop TEXT, price DECIMAL(8, 2), nr BIGINT METADATA FROM 'offset', part INT METADATA FROM 'partition',
+           at TIMESTAMPTZ METADATA FROM 'timestamp', topic TEXT METADATA, twice DECIMAL(10, 2) AS price * 2)
+         WITH (topic = 'prices', format = 'csv', csv.delimiter = ';', key_format = 'text')",
+    )
+    .await;
+    node.sql("CREATE MATERIALIZED VIEW v AS SELECT shop, count(*) AS n, sum(price) AS total, max(nr) AS newest FROM prices GROUP BY shop")
+        .await;
+    let deleted = ("prices".to_owned(), 0, Some("2".to_owned()), None);
+    produce(
+        &node.log,
+        &[
+            record("prices", Some("1"), "a;1.50"),
+            record("prices", Some("2"), "a;2"),
+            record("prices", Some("1"), "b;3.25"),
+            record("prices", Some("x"), "b;3.25"),
+            record("prices", Some("3"), "b;3.25;4"),
+            record("prices", None, "b;3"),
+            deleted,
+        ],
+    )
+    .await;
+    assert_eq!(
+        node.rows("SELECT * FROM prices").await,
+        [r#"[1,"b",3.25,2,0,"1970-01-01T00:00:01Z","prices",6.50]"#]
+    );
+    assert_eq!(node.rows("SELECT * FROM v").await, [r#"["b",1,3.25,2]"#]);
+    let dead = node
+        .rows("SELECT DISTINCT error FROM headwater_dead_letters")
+        .await;
+    assert_eq!(dead.len(), 3, "{dead:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unknown_fields_are_dead_letters_where_they_are_refused() {
+    let node = Node::new().await;
+    node.sql("CREATE SOURCE s (id BIGINT, place STRUCT<city TEXT>) WITH (topic = 's', json.unknown_fields = 'refuse')")
+        .await;
+    node.sql("CREATE MATERIALIZED VIEW v AS SELECT id FROM s")
+        .await;
+    node.sql("CREATE TABLE t (id BIGINT PRIMARY KEY, a INT) WITH (topic = 't', json.unknown_fields = 'refuse')")
+        .await;
+    produce(
+        &node.log,
+        &[
+            record("s", None, r#"{"id": 1, "place": {"city": "x"}}"#),
+            record("s", None, r#"{"id": 2, "colour": "red"}"#),
+            record("s", None, r#"{"id": 3, "place": {"town": "x"}}"#),
+            record("t", Some("1"), r#"{"id": 1, "a": 5}"#),
+            record("t", Some("2"), r#"{"b": 1, "a": 5}"#),
+        ],
+    )
+    .await;
+    assert_eq!(node.rows("SELECT id FROM v").await, ["[1]"]);
+    assert_eq!(node.rows("SELECT id, a FROM t").await, ["[1,5]"]);
+    let dead = node
+        .rows("SELECT DISTINCT error FROM headwater_dead_letters")
+        .await;
+    for field in [
+        "field colour: it is no column",
+        "field place.town: it is no column",
+        "field b: it is no column",
+    ] {
+        assert!(dead.iter().any(|e| e.contains(field)), "{field}: {dead:?}");
+    }
+    assert_eq!(dead.len(), 3, "{dead:?}");
+}
+
+/// As somebody tries it who knows nothing of the records: mixed types, empty objects, lists of objects, broken records, odd names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_of_records_that_do_not_agree() {
+    let node = Node::new().await;
+    let create = "CREATE SOURCE bandwidth WITH (topic = 'mixed')";
+    let refused = async |says: &str| {
+        let error = node.engine.execute(create, None).await.unwrap_err();
+        assert!(
+            error.rendered.contains(says) && error.rendered.contains("1:15"),
+            "{}",
+            error.rendered
+        );
+    };
+    refused("there is no topic").await;
+    node.log.ensure_topic("mixed", 1).await.unwrap();
+    refused("topic \"mixed\" is empty").await;
+    produce(
+        &node.log,
+        &[
+            record("mixed", None, "not json"),
+            record("mixed", None, "[1]"),
+        ],
+    )
+    .await;
+    refused("none of the newest 2 records").await;
+    produce(
+        &node.log,
+        &[
+            record("mixed", None, r#"{"id": 1, "what": 7, "items": [{"Sku-No": "a", "n": 1}], "order": {"by": {"name": "x"}}, "none": {}}"#),
+            record("mixed", None, r#"{"id": 2, "what": {"deep": [true]}, "items": [], "order": {"by": {"name": null, "age": 3}}, "none": {}}"#),
+            record("mixed", None, r#"{"id": "three"}"#),
+        ],
+    )
+    .await;
+    node.sql(create).await;
+    let shown = node.sql("SHOW CREATE bandwidth").await[0][1]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for column in [
+        "id JSON",
+        "what JSON",
+        "items STRUCT<\"Sku-No\" TEXT, n BIGINT>[]",
+        "\"order\" STRUCT<\"by\" STRUCT<",
+        "none JSON",
+        "WITH (topic = 'mixed')",
+    ] {
+        assert!(
+            shown.to_lowercase().contains(&column.to_lowercase())
+                || shown.contains(&column.replace('"', "")),
+            "{column} in {shown}"
+        );
+    }
+    node.sql(r#"CREATE MATERIALIZED VIEW v AS SELECT id, what #>> '{deep,0}' AS deep, cardinality(items) AS n, bandwidth."order"."by"."name" AS who FROM bandwidth"#)
+        .await;
+    assert_eq!(
+        node.rows("SELECT * FROM v").await,
+        [
+            r#"["1",null,1,"x"]"#,
+            r#"["2","true",0,null]"#,
+            r#"["\"three\"",null,null,null]"#
+        ]
+    );
+    // What is shown creates the same again.
+    node.sql("DROP MATERIALIZED VIEW v").await;
+    node.sql("DROP SOURCE bandwidth").await;
+    node.sql(&shown).await;
+    assert_eq!(node.rows("SELECT count(*) FROM bandwidth").await, ["[3]"]);
+}

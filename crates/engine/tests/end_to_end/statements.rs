@@ -476,3 +476,51 @@ async fn a_query_sees_all_views_of_a_pipeline_at_one_step() {
     assert_eq!(node.rows("SELECT n FROM all_rows").await, ["[300]"]);
     node.engine.stop().await;
 }
+
+/// Conditions on the first columns of a key are told as what they are: reads of the rows that they name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_says_how_a_select_reads_views() {
+    let node = Node::new().await;
+    node.sql("CREATE TABLE prices (shop TEXT, item BIGINT, price INT, PRIMARY KEY (shop, item)) WITH (topic = 'prices')")
+        .await;
+    for (condition, says) in [
+        (
+            "WHERE shop = 'a' AND item IN (1, 2)",
+            "SELECT reads prices by its key: 2 points of shop, item",
+        ),
+        (
+            "WHERE shop = 'a'",
+            "SELECT reads prices by its key: 1 range of shop",
+        ),
+        (
+            "WHERE shop = 'a' AND item > 5",
+            "SELECT reads prices by its key: 1 range of shop, item",
+        ),
+        (
+            "WHERE shop BETWEEN 'a' AND 'c' AND price > 3",
+            "SELECT reads prices by its key: 1 range of shop",
+        ),
+        (
+            "WHERE item = 5",
+            "SELECT reads all rows of prices: no condition on the first column of its key (shop, item)",
+        ),
+    ] {
+        let plan = node
+            .rows(&format!("EXPLAIN SELECT price FROM prices {condition}"))
+            .await;
+        assert!(
+            plan.iter().any(|line| line.contains(says)),
+            "{condition}: {plan:?}"
+        );
+    }
+    let joined = "EXPLAIN SELECT count(*) FROM prices p JOIN prices q ON p.item = q.item WHERE p.shop = 'a' AND q.shop = 'b'";
+    let by_key = node.rows(joined).await;
+    assert_eq!(
+        by_key
+            .iter()
+            .filter(|line| line.contains("by its key: 1 range of shop"))
+            .count(),
+        2,
+        "{by_key:?}"
+    );
+}

@@ -222,6 +222,16 @@ impl Column {
         each!(self, column => Some(&column.nulls), |_, nulls| Some(nulls), |_| None)
     }
 
+    /// Of structs within it.
+    pub fn refuse_unknown(&mut self) {
+        match self {
+            Self::Struct(column) => column.refuse_unknown(),
+            Self::List(column) => column.refuse_unknown(),
+            Self::Unread(column) => column.refuse_unknown(),
+            _ => {}
+        }
+    }
+
     pub fn push_null(&mut self) {
         each!(self, column => column.push_null(), |values: &mut BooleanBufferBuilder, nulls: &mut NullBufferBuilder| {
             values.append(false);

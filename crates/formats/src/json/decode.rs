@@ -44,6 +44,11 @@ impl JsonDecoder {
         })
     }
 
+    /// From now on a field that is neither a column nor `taken` makes its record a dead letter.
+    pub fn refuse_unknown(&mut self, taken: &[String]) {
+        self.reader.refuse_unknown(taken);
+    }
+
     /// Appends one record value. `Err` says why it is a dead letter; the rows before it are not touched.
     pub fn push(&mut self, value: &[u8]) -> Result<(), DecodeError> {
         let result = self.read(value);
@@ -81,12 +86,6 @@ impl JsonDecoder {
         self.rows = self.rows.min(rows);
     }
 
-    /// Appends a row of NULLs, whatever `NOT NULL` says: the caller replaces or ignores it.
-    pub(crate) fn push_nulls(&mut self) {
-        self.reader.push_nulls();
-        self.rows += 1;
-    }
-
     /// Many values at once: a batch of those that fit, and the index and error of each that does not. `None` is a record
     /// without value.
     pub fn decode<'a>(
@@ -114,8 +113,7 @@ impl JsonDecoder {
         &self.schema
     }
 
-    /// The columns without a check of `NOT NULL`; the decoder starts over.
-    pub(crate) fn finish_arrays(&mut self) -> Result<Vec<ArrayRef>, FormatError> {
+    fn finish_arrays(&mut self) -> Result<Vec<ArrayRef>, FormatError> {
         self.rows = 0;
         Ok(self.reader.finish()?)
     }

@@ -72,7 +72,11 @@ impl JsonEncoder {
 
     /// The same with the options of a sink.
     pub fn with(schema: &Schema, columns: &[usize], settings: &Settings) -> Self {
-        let is = |name, value| settings.option(name).is_some_and(|v| v.eq_ignore_ascii_case(value));
+        let is = |name, value| {
+            settings
+                .option(name)
+                .is_some_and(|v| v.eq_ignore_ascii_case(value))
+        };
         Self {
             style: Style {
                 epoch_ms: is("timestamp", "epoch_ms"),
@@ -262,7 +266,10 @@ impl Values {
     fn bind(array: &ArrayRef, style: Style) -> Result<Self, ()> {
         use DataType as T;
         if style.decimal_text && array.data_type().is_decimal() {
-            let plain = Style { decimal_text: false, ..style };
+            let plain = Style {
+                decimal_text: false,
+                ..style
+            };
             return Ok(Self::Quoted(Box::new(Self::bind(array, plain)?)));
         }
         if style.epoch_ms && matches!(array.data_type(), T::Timestamp(..)) {
@@ -404,7 +411,10 @@ impl Values {
 pub(crate) fn millis(array: &ArrayRef) -> Result<Int64Array, ()> {
     let micros = cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None)).map_err(|_| ())?;
     let micros = micros.as_primitive::<datafusion::arrow::datatypes::TimestampMicrosecondType>();
-    Ok(micros.iter().map(|us| Some(us?.div_euclid(1_000))).collect())
+    Ok(micros
+        .iter()
+        .map(|us| Some(us?.div_euclid(1_000)))
+        .collect())
 }
 
 fn quoted(out: &mut Vec<u8>, inner: impl FnOnce(&mut Vec<u8>)) {

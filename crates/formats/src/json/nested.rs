@@ -33,6 +33,10 @@ impl StructColumn {
         })
     }
 
+    pub fn refuse_unknown(&mut self) {
+        self.reader.refuse_unknown(&[]);
+    }
+
     /// The cursor stands on the opening brace.
     pub fn append(&mut self, cursor: &mut Cursor<'_>, depth: usize) -> Result<(), Fault> {
         self.reader.append(cursor, depth, self.nulls.len())?;
@@ -79,6 +83,10 @@ impl ListColumn {
             offsets: vec![0],
             nulls: NullBufferBuilder::new(0),
         })
+    }
+
+    pub fn refuse_unknown(&mut self) {
+        self.items.refuse_unknown();
     }
 
     /// The cursor stands on the opening bracket.

@@ -24,6 +24,8 @@ pub(crate) struct ObjectReader {
     by_name: HashMap<Box<[u8]>, usize, FixedState>,
     /// The name that came first last time.
     first: usize,
+    /// Names behind the columns' that are taken though nothing is read from them; `None`: all are.
+    strangers: Option<usize>,
     /// Type faults of the object that is being read, by column; a duplicate field may mend one.
     faults: Vec<(usize, Fault)>,
 }
@@ -52,6 +54,7 @@ impl ObjectReader {
             names: Vec::new(),
             by_name: HashMap::with_hasher(FixedState::with_seed(7)),
             first: 0,
+            strangers: None,
             faults: Vec::new(),
         };
         for field in fields {
@@ -70,6 +73,18 @@ impl ObjectReader {
             reader.remember(field.name().as_bytes());
         }
         Ok(reader)
+    }
+
+    /// From now on fields that are neither columns nor `taken` are faults, also within structs.
+    pub fn refuse_unknown(&mut self, taken: &[String]) {
+        for name in taken {
+            if !self.by_name.contains_key(name.as_bytes()) {
+                self.remember(name.as_bytes());
+            }
+        }
+        self.strangers = Some(self.names.len());
+        let columns = self.columns.iter_mut();
+        columns.for_each(|member| member.column.refuse_unknown());
     }
 
     fn remember(&mut self, name: &[u8]) -> usize {
@@ -131,7 +146,13 @@ impl ObjectReader {
         }
         let (mut seen, mut before) = (0, None);
         loop {
+            let at = cursor.at;
             let name = self.read_name(cursor, before)?;
+            if let Some(known) = self.strangers
+                && name.is_none_or(|index| index >= known)
+            {
+                self.refuse(cursor, at);
+            }
             cursor.expect(b':', "expected a colon")?;
             match name.filter(|index| *index < self.columns.len()) {
                 Some(index) => seen += usize::from(self.read_column(cursor, depth, row, index)?),
@@ -142,6 +163,14 @@ impl ObjectReader {
                 return Ok(seen);
             }
         }
+    }
+
+    /// The cursor is past the name, which began at `at` or behind blanks there.
+    fn refuse(&mut self, cursor: &Cursor<'_>, at: usize) {
+        let name = String::from_utf8_lossy(&cursor.text[at..cursor.at]);
+        let name = name.trim_ascii().trim_matches('"').to_owned();
+        let fault = mismatch(at, "it is no column, and unknown fields are refused".into());
+        self.faults.push((usize::MAX, fault.within(&name)));
     }
 
     /// Index in `names`, or `None` for a stranger that is not remembered.

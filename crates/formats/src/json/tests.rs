@@ -463,3 +463,55 @@ fn empty_decoder_gives_an_empty_batch() {
     assert_eq!((batch.num_rows(), batch.num_columns()), (0, 14));
     assert!(batch.column(0).is_empty());
 }
+
+#[test]
+fn unknown_fields_can_be_refused() {
+    let place = DataType::Struct(vec![Field::new("zip", DataType::Int64, true)].into());
+    let fields = vec![
+        Field::new("a", DataType::Int64, true),
+        Field::new("place", place.clone(), true),
+        Field::new(
+            "places",
+            DataType::List(Arc::new(Field::new("item", place, true))),
+            true,
+        ),
+    ];
+    let schema = Arc::new(Schema::new(fields));
+    let none = Schema::empty();
+    for read in [schema.as_ref(), &none] {
+        let mut decoder = JsonDecoder::reading(Arc::clone(&schema), read).unwrap();
+        decoder.refuse_unknown(&["id".to_owned()]);
+        let mut push = |text: &str| decoder.push(text.as_bytes()).map_err(|e| e.message);
+        let refused = |field: &str| {
+            Some(format!(
+                "field {field}: it is no column, and unknown fields are refused"
+            ))
+        };
+        for (text, field) in [
+            (
+                r#"{"a": 1, "place": {"zip": 1}, "places": [{"zip": 2}], "id": 7}"#,
+                None,
+            ),
+            (r#"{"a": 1, "b": {"c": [1]}}"#, refused("b")),
+            (r#"{ "b" : 1}"#, refused("b")),
+            (
+                r#"{"place": {"zip": 1, "city": "x"}}"#,
+                refused("place.city"),
+            ),
+            (r#"{"places": [{"zap": 1}]}"#, refused("places.zap")),
+            (r#"{"place": {"id": 1}}"#, refused("place.id")),
+            (
+                r#"{"a": "x", "b": 1}"#,
+                Some("field a: expected BIGINT".to_owned()),
+            ),
+            (r#"{"a": 3}"#, None),
+        ] {
+            match (push(text), field) {
+                (Ok(()), None) => {}
+                (Err(found), Some(says)) => assert!(found.starts_with(&says), "{text}: {found}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+        assert_eq!(decoder.rows(), 2);
+    }
+}

@@ -31,6 +31,10 @@ impl Unread {
         })
     }
 
+    pub fn refuse_unknown(&mut self) {
+        self.check.refuse_unknown();
+    }
+
     /// On a fault nothing is added.
     #[inline]
     pub fn append(&mut self, cursor: &mut Cursor<'_>, depth: usize) -> Result<(), Fault> {

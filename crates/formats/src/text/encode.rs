@@ -111,7 +111,10 @@ impl Signs {
             return;
         }
         let quote = self.quote.to_string();
-        let quoted = format!("{quote}{}{quote}", text.replace(self.quote, &quote.repeat(2)));
+        let quoted = format!(
+            "{quote}{}{quote}",
+            text.replace(self.quote, &quote.repeat(2))
+        );
         out.truncate(start);
         out.extend_from_slice(quoted.as_bytes());
     }

@@ -28,7 +28,11 @@ fn batch() -> RecordBatch {
         ),
         (
             "blob",
-            Arc::new(BinaryArray::from_opt_vec(vec![Some(&[0xff, 0]), None, Some(b"x")])),
+            Arc::new(BinaryArray::from_opt_vec(vec![
+                Some(&[0xff, 0]),
+                None,
+                Some(b"x"),
+            ])),
         ),
     ];
     RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true)))
@@ -40,6 +44,7 @@ fn settings(format: &str, options: &[(&str, &str)]) -> Settings {
     Settings {
         format: format.to_owned(),
         options: options.iter().map(own).collect::<BTreeMap<_, _>>(),
+        declared: Vec::new(),
     }
 }
 
@@ -88,7 +93,11 @@ fn csv_quotes_what_would_not_read_back() {
     );
     assert_eq!(
         values(part("csv", &[("delimiter", "tab")], &[0, 2])),
-        some(["1\t2026-01-01T10:00:00.123456Z", "2\t", "3\t1969-12-31T23:59:59.999999Z"])
+        some([
+            "1\t2026-01-01T10:00:00.123456Z",
+            "2\t",
+            "3\t1969-12-31T23:59:59.999999Z"
+        ])
     );
 }
 
@@ -105,7 +114,11 @@ fn json_has_the_forms_that_were_asked_for() {
         r#"{"at":1767261600123,"amount":"12.50"}"#
     );
     assert_eq!(
-        values(part("json", &[("timestamp", "epoch_ms"), ("decimal", "text")], columns))[2],
+        values(part(
+            "json",
+            &[("timestamp", "epoch_ms"), ("decimal", "text")],
+            columns
+        ))[2],
         Some(r#"{"at":-1,"amount":null}"#.to_owned())
     );
 }
@@ -149,8 +162,14 @@ fn records_come_back() {
     };
     let encoder = RecordEncoder::new(batch.schema_ref(), &outline).unwrap();
     let rows = encoder.bind(&batch).unwrap();
-    let field = |index: usize, name: &str| Field::new(name, batch.column(index).data_type().clone(), true);
-    let schema = Schema::new(vec![field(0, "id"), field(1, "name"), field(3, "amount"), field(4, "blob")]);
+    let field =
+        |index: usize, name: &str| Field::new(name, batch.column(index).data_type().clone(), true);
+    let schema = Schema::new(vec![
+        field(0, "id"),
+        field(1, "name"),
+        field(3, "amount"),
+        field(4, "blob"),
+    ]);
     let mut decoder = RecordDecoder::new(&Layout {
         topic: "t".to_owned(),
         schema: Arc::new(schema),

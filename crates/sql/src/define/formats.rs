@@ -55,7 +55,10 @@ impl OptionReader<'_> {
             if !matches!(format, "csv" | "json") {
                 continue;
             }
-            if value != format && keyed.as_deref() != Some(format) && !(format == "json" && json_key) {
+            if value != format
+                && keyed.as_deref() != Some(format)
+                && !(format == "json" && json_key)
+            {
                 let message = format!("{} says nothing about {value}", item.name.text);
                 let error = self.source().error(item.name.at, message);
                 return Err(error.hint(format!("write format = '{format}'")));
@@ -73,7 +76,9 @@ impl OptionReader<'_> {
                 let words = ["ignore", "refuse"];
                 self.word("json.unknown_fields", &words).map(|_| ())
             }
-            "json.timestamp" => self.word("json.timestamp", &["text", "epoch_ms"]).map(|_| ()),
+            "json.timestamp" => self
+                .word("json.timestamp", &["text", "epoch_ms"])
+                .map(|_| ()),
             "json.decimal" => self.word("json.decimal", &["number", "text"]).map(|_| ()),
             _ => Ok(()),
         }

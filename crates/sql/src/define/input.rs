@@ -40,7 +40,7 @@ pub(super) fn source(
     };
     let defined = input.columns(columns)?;
     let watermark = input.watermark(columns.watermark.as_ref(), &defined)?;
-    input.formats(&defined)?;
+    input.formats(&defined, &[])?;
     reader.word("connector", &["topic"])?;
     let start = if reader.word("start", &["earliest", "latest"])? == "latest" {
         StartAt::Latest
@@ -81,9 +81,9 @@ pub(super) fn table(
         reader,
     };
     let defined = input.columns(columns)?;
-    input.plain_table(columns)?;
     let watermark = input.watermark(columns.watermark.as_ref(), &defined)?;
     let primary_key = input.primary_key(key, &defined)?;
+    input.formats(&defined, &primary_key)?;
     reader.word("connector", &["topic"])?;
     Ok(TableDef {
         name: create.name.text.clone(),
@@ -91,7 +91,7 @@ pub(super) fn table(
         primary_key,
         watermark,
         topic: reader.topic(&create.name.text)?,
-        format: reader.word("format", &["json"])?.to_owned(),
+        format: reader.value_format()?.to_owned(),
         options: reader.all(),
     })
 }
@@ -223,25 +223,17 @@ impl Input<'_> {
         Ok(())
     }
 
-    /// A table's key is its record's key and its columns are fields of JSON.
-    fn plain_table(&self, columns: &Columns) -> Result<()> {
-        let other = columns.columns.iter().find(|c| c.from != ColumnFrom::Value);
-        other.map_or(Ok(()), |column| {
-            let error = self.statement.source.error(
-                column.name.at,
-                format!("column \"{}\" of a table must be a field of the value", column.name.text),
-            );
-            Err(error.hint("PRIMARY KEY columns come from the record's key by themselves; declare a SOURCE to read metadata"))
-        })
-    }
-
-    /// Formats fit the columns that they have to fill.
-    fn formats(&self, columns: &[ColumnDef]) -> Result<()> {
-        let values = columns
-            .iter()
-            .filter(|c| c.computed.is_none() && c.from == ColumnFrom::Value)
-            .count();
-        let keys = columns.iter().filter(|c| c.from == ColumnFrom::Key).count();
+    /// Formats fit the columns that they have to fill. Those of a table's primary key come from the record's key.
+    fn formats(&self, columns: &[ColumnDef], primary_key: &[usize]) -> Result<()> {
+        let of = |from: ColumnFrom| {
+            let declared = columns.iter().enumerate();
+            let count = declared.filter(|(i, c)| {
+                c.computed.is_none() && c.from == from && !primary_key.contains(i)
+            });
+            count.count()
+        };
+        let values = of(ColumnFrom::Value);
+        let keys = of(ColumnFrom::Key) + primary_key.len();
         let one = |option: &str, format: &str, count: usize, what: &str| {
             if matches!(format, "text" | "raw") && count != 1 {
                 let message = format!(
@@ -265,6 +257,8 @@ impl Input<'_> {
                 .error("key_format", "there is no column that is read from the key")
                 .hint("write KEY after a column's type, for example: id BIGINT KEY")),
             (0, None) => Ok(()),
+            // Without a word a table takes JSON objects and bare texts as keys.
+            (_, None) if !primary_key.is_empty() => Ok(()),
             (count, _) => one("key_format", self.reader.key_format(count)?, count, "key"),
         }
     }
@@ -350,6 +344,16 @@ impl Input<'_> {
                     ),
                 );
                 return Err(error.hint("use a column of the record's key or value"));
+            }
+            if let ColumnFrom::Metadata(what) = &column.from {
+                let message = format!(
+                    "\"{}\" is metadata '{what}', so it cannot be in the primary key",
+                    name.text
+                );
+                let error = self.statement.source.error(name.at, message);
+                return Err(error.hint(
+                    "a primary key is read from the record's key: leave METADATA out, and say how in key_format",
+                ));
             }
             if column.data_type.is_nested() || column.data_type.is_floating() {
                 let shown = types::to_sql(&column.data_type);

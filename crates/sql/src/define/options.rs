@@ -10,7 +10,7 @@ use crate::source::{Position, Source};
 /// An option that a statement takes.
 pub(super) type Known = &'static str;
 
-pub(super) const SOURCE: [Known; 11] = [
+pub(super) const SOURCE: [Known; 12] = [
     "connector",
     "topic",
     "format",
@@ -22,8 +22,21 @@ pub(super) const SOURCE: [Known; 11] = [
     "csv.quote",
     "csv.null",
     "csv.header",
+    "json.unknown_fields",
 ];
-pub(super) const TABLE: [Known; 4] = ["connector", "topic", "format", "idle_timeout"];
+pub(super) const TABLE: [Known; 11] = [
+    "connector",
+    "topic",
+    "format",
+    "value_format",
+    "key_format",
+    "idle_timeout",
+    "csv.delimiter",
+    "csv.quote",
+    "csv.null",
+    "csv.header",
+    "json.unknown_fields",
+];
 pub(super) const VIEW: [Known; 2] = ["retention", "ttl"];
 pub(super) const ALERT: [Known; 5] = ["notify", "severity", "key", "retention", "ttl"];
 const SINK_TOPIC: [Known; 15] = [

@@ -44,9 +44,24 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "csv",
     ),
     (
-        "CREATE TABLE t (a INT PRIMARY KEY, o BIGINT METADATA FROM 'offset')",
-        "1:36 column \"o\" of a table must be a field of the value",
-        "SOURCE",
+        "CREATE TABLE t (a TEXT METADATA FROM 'key' PRIMARY KEY, b INT)",
+        "1:17 \"a\" is metadata 'key', so it cannot be in the primary key",
+        "key_format",
+    ),
+    (
+        "CREATE TABLE t (a INT, b INT, PRIMARY KEY (a, b)) WITH (key_format = 'text')",
+        "1:70 key_format 'text' fills one column, but 2 are read from the key",
+        "csv or json",
+    ),
+    (
+        "CREATE TABLE t (a INT PRIMARY KEY, b INT, c INT) WITH (format = 'raw')",
+        "1:65 format 'raw' fills one column, but 2 are read from the value",
+        "csv or json",
+    ),
+    (
+        "CREATE SOURCE s (a INT) WITH (json.unknown_fields = 'drop')",
+        "1:53 json.unknown_fields cannot be",
+        "refuse",
     ),
     ("CREATE SOURCE s (a)", "1:19 expected", ""),
     (

@@ -3,10 +3,15 @@
 //! A windowed GROUP BY as the last step closes by itself. Anything else, a join of windows, their top-N, sessions, windows over windows, gets a gate
 //! against late rows where rows get their windows, and gives its rows out at the end.
 
+use datafusion::arrow::datatypes::DataType;
+
 use super::Refused;
 use super::build::{Built, fresh_key};
 use super::lineage::{self, Lineage, session_bound};
+use crate::catalog::VERSIONS;
 use crate::graph::{Gate, Node, NodeId, Op};
+use crate::model::{Relation, RelationKind};
+use crate::types::ident;
 
 pub(super) fn close(mut built: Built) -> Result<Built, Refused> {
     if let Some(id) = last_aggregate(&built) {
@@ -21,7 +26,7 @@ pub(super) fn close(mut built: Built) -> Result<Built, Refused> {
             .take(group)
             .position(|l| *l == Lineage::WindowEnd);
         let Some(end) = end else {
-            return Err(no_window_end(&columns));
+            return Err(no_window_end(&columns, &built));
         };
         if is_simple(&built, id) {
             if let Op::Aggregate(aggregate) = &mut built.graph.nodes[id].op {
@@ -93,7 +98,7 @@ fn last_window(built: &Built) -> Result<(NodeId, usize), Refused> {
                 | Op::Aggregate(_),
                 _,
             ) => {
-                return Err(no_window_end(&columns));
+                return Err(no_window_end(&columns, &built));
             }
             _ => return Err(no_window()),
         }
@@ -176,7 +181,7 @@ fn no_window() -> Refused {
     )
 }
 
-fn no_window_end(columns: &[Lineage]) -> Refused {
+fn no_window_end(columns: &[Lineage], built: &Built) -> Refused {
     if columns.contains(&Lineage::WindowStart) {
         return Refused::new(
             "EMIT ON WINDOW CLOSE needs window_end among the GROUP BY columns",
@@ -185,8 +190,27 @@ fn no_window_end(columns: &[Lineage]) -> Refused {
     }
     let message =
         "EMIT ON WINDOW CLOSE needs a window over an event-time column that has a watermark";
+    let read = built.leaves.iter().flatten();
+    let missing = read.filter_map(missing_watermark).next();
+    let declare = missing.unwrap_or_else(|| {
+        "declare WATERMARK FOR ts AS ts - INTERVAL '...' on the source".to_owned()
+    });
     Refused::new(
         message,
-        "GROUP BY window_end over TUMBLE or HOP, and declare WATERMARK FOR ts AS ts - INTERVAL '...' on the source",
+        format!("GROUP BY window_end over TUMBLE or HOP, and {declare}"),
     )
+}
+
+/// What to add to a source that has times and no watermark: how late its rows may be is nothing that could be guessed.
+pub(super) fn missing_watermark(relation: &Relation) -> Option<String> {
+    let source = relation.kind == RelationKind::Source
+        && relation.event_time.is_none()
+        && !relation.name.ends_with(VERSIONS);
+    let fields = relation.schema.fields().iter().filter(|_| source);
+    let times = fields.filter(|f| matches!(f.data_type(), DataType::Timestamp(..)));
+    let time = ident(times.into_iter().next()?.name());
+    let name = ident(&relation.name);
+    Some(format!(
+        "add to CREATE SOURCE {name}: WATERMARK FOR {time} AS {time} - INTERVAL '5 seconds'"
+    ))
 }

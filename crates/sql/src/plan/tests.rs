@@ -516,3 +516,26 @@ fn planning_a_view_is_quick() {
     println!("planned in {each:?}");
     assert!(each.as_millis() < 500, "{each:?}");
 }
+
+/// How late rows may be is nothing to guess: whoever needs a watermark is told what to write, in the names of his source.
+#[test]
+fn a_missing_watermark_is_written_out() {
+    let catalog = TestCatalog::of(
+        "CREATE SOURCE readings (id BIGINT, \"sentAt\" TIMESTAMPTZ METADATA FROM 'timestamp') WITH (topic = 'r')",
+    );
+    let add = "add to CREATE SOURCE readings: WATERMARK FOR \"sentAt\" AS \"sentAt\" - INTERVAL '5 seconds'";
+    let query = "SELECT window_end, count(*) AS n FROM TUMBLE(readings, \"sentAt\", INTERVAL '1 minute') GROUP BY window_end";
+    let query = parse_query(Source::new(None, query)).unwrap();
+    let planner = Planner::new(&catalog);
+    assert!(planner.planned(&query, Emit::Changes, None).is_ok());
+    let closed = planner.planned(&query, Emit::OnWindowClose, None);
+    let aged = planner.planned(&query, Emit::Changes, Some(1_000));
+    for refused in [closed, aged] {
+        let error = refused.unwrap_err();
+        assert!(
+            error.hint.clone().unwrap_or_default().contains(add),
+            "{}",
+            error.render()
+        );
+    }
+}

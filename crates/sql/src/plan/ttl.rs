@@ -9,7 +9,7 @@ use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use super::temporal;
+use super::{close, temporal};
 use crate::model::{Catalog, RelationKind};
 use crate::translate::refusal;
 
@@ -25,10 +25,13 @@ pub(super) fn bound(plan: LogicalPlan, catalog: &dyn Catalog, ttl_ms: i64) -> Re
         };
         let time = match (&relation.kind, relation.event_time) {
             (RelationKind::Source, None) => {
+                let declare = close::missing_watermark(&relation);
                 return Err(refusal(
                     Span::empty(),
                     format!("ttl goes by event time, and {name} has none"),
-                    format!("declare WATERMARK FOR a column of {name} in its CREATE SOURCE"),
+                    declare.unwrap_or_else(|| {
+                        format!("declare WATERMARK FOR a column of {name} in its CREATE SOURCE")
+                    }),
                 ));
             }
             (RelationKind::Source | RelationKind::Materialized, Some(time)) => time,
