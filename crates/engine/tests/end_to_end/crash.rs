@@ -7,7 +7,6 @@ use std::time::Duration;
 use headwater_connect::{Step, StepLog};
 use headwater_engine::testing::MemoryStepLog;
 use headwater_record::{BatchBuilder, Codec};
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::{Node, config, contents, eager, inputs, produce};
