@@ -124,6 +124,6 @@ def test_into_another_topic_and_what_is_refused(node):
     assert node.rows('SELECT count(*) FROM "bad-orders"') == [[2]]
     # Under another name it is a replay of its own.
     assert replay(node, "--to", "bad-orders", "--memory", "again") == (2, 0, 0)
-    table = node.cli("dead-letters", "list", "--bootstrap", node.bootstrap).stdout.splitlines()
-    assert table[0].split() == ["pipeline", "source", "place", "error", "value"] and len(table) >= 3, table
+    table = node.cli("dead-letters", "list", "--bootstrap", node.bootstrap).stdout
+    assert all(name in table for name in ("pipeline", "source", "place", "error", "value", "many")), table
     assert totals(node) == [("ink", 1, 1.0), ("pen", 1, 2.0)]
