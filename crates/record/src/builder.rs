@@ -148,7 +148,7 @@ impl BatchBuilder {
         put(51, &epoch.to_be_bytes());
         put(53, &sequence.to_be_bytes());
         put(57, &self.count.to_be_bytes());
-        let crc = crc32c::crc32c(&self.buffer[CRC_FROM..]);
+        let crc = headwater_base::crc32c(&self.buffer[CRC_FROM..]);
         self.buffer[17..21].copy_from_slice(&crc.to_be_bytes());
     }
 }

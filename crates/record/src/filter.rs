@@ -106,7 +106,7 @@ fn rebuild(
     out[27..35].copy_from_slice(&base_timestamp.to_be_bytes());
     out[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
     out[57..61].copy_from_slice(&count.to_be_bytes());
-    let crc = crc32c::crc32c(&out[CRC_FROM..]);
+    let crc = headwater_base::crc32c(&out[CRC_FROM..]);
     out[17..21].copy_from_slice(&crc.to_be_bytes());
     Ok(out.into())
 }

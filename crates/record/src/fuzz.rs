@@ -32,7 +32,7 @@ pub fn mutated_batch(seed: u64) -> Vec<u8> {
         rng.mutate(&mut bytes);
     }
     if bytes.len() > HEADER_BYTES && rng.below(2) == 0 {
-        let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
+        let crc = headwater_base::crc32c(&bytes[CRC_FROM..]);
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     }
     bytes

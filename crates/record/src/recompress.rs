@@ -26,7 +26,7 @@ pub fn recompress(batch: &Bytes, codec: Codec, level: Level) -> Result<Bytes, Ba
     let attributes = (header.attributes & !ATTR_CODEC_MASK) | codec.attribute_bits();
     out[8..12].copy_from_slice(&length.to_be_bytes());
     out[21..23].copy_from_slice(&attributes.to_be_bytes());
-    let crc = crc32c::crc32c(&out[CRC_FROM..]);
+    let crc = headwater_base::crc32c(&out[CRC_FROM..]);
     out[17..21].copy_from_slice(&crc.to_be_bytes());
     Ok(out.into())
 }

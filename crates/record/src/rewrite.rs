@@ -25,7 +25,7 @@ pub fn with_log_append_time(batch: Bytes, now_ms: i64) -> Result<Bytes, BatchErr
     Ok(edit(batch, |bytes| {
         bytes[21..23].copy_from_slice(&attributes.to_be_bytes());
         bytes[35..43].copy_from_slice(&now_ms.to_be_bytes());
-        let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
+        let crc = headwater_base::crc32c(&bytes[CRC_FROM..]);
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     }))
 }
@@ -34,7 +34,7 @@ pub fn with_log_append_time(batch: Bytes, now_ms: i64) -> Result<Bytes, BatchErr
 pub fn with_max_timestamp(batch: Bytes, max_timestamp: i64) -> Bytes {
     edit(batch, |bytes| {
         bytes[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
-        let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
+        let crc = headwater_base::crc32c(&bytes[CRC_FROM..]);
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     })
 }
@@ -65,7 +65,7 @@ pub fn restamped(
     bytes[43..51].copy_from_slice(&id.to_be_bytes());
     bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
     bytes[53..57].copy_from_slice(&sequence.to_be_bytes());
-    let crc = crc32c::crc32c(&bytes[CRC_FROM..]);
+    let crc = headwater_base::crc32c(&bytes[CRC_FROM..]);
     bytes[17..21].copy_from_slice(&crc.to_be_bytes());
     Ok(bytes.freeze())
 }

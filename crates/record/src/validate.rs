@@ -22,7 +22,7 @@ pub fn validate(batch: &[u8]) -> Result<BatchHeader, BatchError> {
     if header.bytes != batch.len() {
         return Err(BatchError::Corrupt("bytes after the batch"));
     }
-    if crc32c::crc32c(&batch[CRC_FROM..]) != header.crc {
+    if headwater_base::crc32c(&batch[CRC_FROM..]) != header.crc {
         return Err(BatchError::Corrupt("CRC mismatch"));
     }
     check_fields(&header)?;

@@ -171,7 +171,7 @@ impl SnapshotDir {
 
 /// The body may be as large as the state: it is written from where it is.
 fn write_synced(path: &Path, head: &[u8], body: &[u8]) -> io::Result<()> {
-    let crc = crc32c::crc32c_append(crc32c::crc32c(head), body);
+    let crc = headwater_base::crc32c_both(head, body);
     let mut file = File::create(path)?;
     file.write_all(head)?;
     file.write_all(body)?;
@@ -221,7 +221,7 @@ fn decode(bytes: &[u8]) -> io::Result<(SnapshotId, Vec<u8>)> {
     let Some((covered, crc)) = bytes.split_last_chunk::<4>() else {
         return Err(corrupt("too short"));
     };
-    if crc32c::crc32c(covered) != u32::from_le_bytes(*crc) {
+    if headwater_base::crc32c(covered) != u32::from_le_bytes(*crc) {
         return Err(corrupt("its checksum does not match"));
     }
     let Some(mut rest) = covered.strip_prefix(MAGIC) else {

@@ -149,7 +149,7 @@ impl SpillDir {
         fs::create_dir_all(&self.dir)?;
         let mut file = File::create(path)?;
         file.write_all(bytes)?;
-        file.write_all(&crc32c::crc32c(bytes).to_le_bytes())
+        file.write_all(&headwater_base::crc32c(bytes).to_le_bytes())
     }
 
     fn read(&self, id: PartId) -> io::Result<Vec<u8>> {
@@ -159,7 +159,7 @@ impl SpillDir {
             .checked_sub(CRC_BYTES)
             .ok_or_else(|| corrupt("a part of the state is cut"))?;
         let crc = bytes.split_off(at);
-        if crc32c::crc32c(&bytes).to_le_bytes() == crc[..] {
+        if headwater_base::crc32c(&bytes).to_le_bytes() == crc[..] {
             Ok(bytes)
         } else {
             Err(corrupt("a part of the state is rotten"))

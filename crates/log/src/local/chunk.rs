@@ -85,7 +85,7 @@ impl Chunk {
         }
         let mut header = [0; CHUNK_HEADER_BYTES];
         file.read_at(0, &mut header).map_err(HeaderFault::Io)?;
-        if &header[..8] != MAGIC || crc32c::crc32c(&header[..60]) != u32_at(&header, 60) {
+        if &header[..8] != MAGIC || headwater_base::crc32c(&header[..60]) != u32_at(&header, 60) {
             return Err(HeaderFault::Damaged("this is not the header of a chunk"));
         }
         if u32_at(&header, 8) > FORMAT {
@@ -133,7 +133,7 @@ fn encode(number: u64, salt: u64, bytes: u64) -> [u8; CHUNK_HEADER_BYTES] {
     put(&mut header, 16, &number.to_le_bytes());
     put(&mut header, 24, &salt.to_le_bytes());
     put(&mut header, 32, &bytes.to_le_bytes());
-    let crc = crc32c::crc32c(&header[..60]);
+    let crc = headwater_base::crc32c(&header[..60]);
     put(&mut header, 60, &crc.to_le_bytes());
     header
 }

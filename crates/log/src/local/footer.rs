@@ -100,10 +100,14 @@ pub(super) fn seal(full: &Full) -> io::Result<()> {
         &(body_position + directory_at as u64).to_le_bytes(),
     );
     put(&mut trailer, 24, &(directory.len() as u32).to_le_bytes());
-    put(&mut trailer, 28, &crc32c::crc32c(directory).to_le_bytes());
+    put(
+        &mut trailer,
+        28,
+        &headwater_base::crc32c(directory).to_le_bytes(),
+    );
     put(&mut trailer, 32, &sequences.0.to_le_bytes());
     put(&mut trailer, 40, &sequences.1.to_le_bytes());
-    let crc = crc32c::crc32c(&trailer[..60]);
+    let crc = headwater_base::crc32c(&trailer[..60]);
     put(&mut trailer, 60, &crc.to_le_bytes());
     chunk.file.write_at(
         chunk.bytes - TRAILER_BYTES as u64,
@@ -144,7 +148,7 @@ fn encode_body(
             let stored = StoredEntries {
                 position: (body_position + at) as u32,
                 count: entries.len() as u32,
-                crc: crc32c::crc32c(&body[at..]),
+                crc: headwater_base::crc32c(&body[at..]),
             };
             lines.push(encode_line(*partition, &slice, &stored));
         }
@@ -249,7 +253,8 @@ pub(super) fn read(chunk: &Chunk) -> io::Result<Option<Sealed>> {
     let trailer_at = chunk.bytes - TRAILER_BYTES as u64;
     let mut trailer = [0; TRAILER_BYTES];
     chunk.file.read_at(trailer_at, &mut trailer)?;
-    let whole = &trailer[..8] == MAGIC && crc32c::crc32c(&trailer[..60]) == u32_at(&trailer, 60);
+    let whole =
+        &trailer[..8] == MAGIC && headwater_base::crc32c(&trailer[..60]) == u32_at(&trailer, 60);
     if !whole || u64_at(&trailer, 8) != chunk.salt {
         return Ok(None);
     }
@@ -259,7 +264,7 @@ pub(super) fn read(chunk: &Chunk) -> io::Result<Option<Sealed>> {
     }
     let mut directory = vec![0; length as usize];
     chunk.file.read_at(at, &mut directory)?;
-    if crc32c::crc32c(&directory) != u32_at(&trailer, 28) {
+    if headwater_base::crc32c(&directory) != u32_at(&trailer, 28) {
         return Ok(None);
     }
     let sequences = (u64_at(&trailer, 32), u64_at(&trailer, 40));
@@ -305,7 +310,7 @@ pub(super) fn read_entries(
     }
     let mut bytes = vec![0; length];
     chunk.file.read_at(u64::from(stored.position), &mut bytes)?;
-    if crc32c::crc32c(&bytes) != stored.crc {
+    if headwater_base::crc32c(&bytes) != stored.crc {
         return Err(rotten(chunk, stored));
     }
     Ok(bytes.chunks_exact(ENTRY_BYTES).map(decode_entry).collect())

@@ -111,7 +111,7 @@ pub(super) fn finish_commit(buffer: &mut [u8], sequence: u64, entries: &[Entry])
 
 fn commit_crc(commit: &[u8], entries: usize) -> u32 {
     let table = &commit[COMMIT_HEADER_BYTES..][..entries * ENTRY_BYTES];
-    crc32c::crc32c_append(crc32c::crc32c(&commit[..20]), table)
+    headwater_base::crc32c_both(&commit[..20], table)
 }
 
 fn put_entry(line: &mut [u8], entry: &Entry) {
@@ -195,7 +195,7 @@ pub(super) fn frame_header(
     put(&mut header, 8, &((unpadded + padding) as u32).to_le_bytes());
     put(&mut header, 12, &(commits as u32).to_le_bytes());
     put(&mut header, 16, &first_sequence.to_le_bytes());
-    let crc = crc32c::crc32c(&header[..28]);
+    let crc = headwater_base::crc32c(&header[..28]);
     put(&mut header, 28, &crc.to_le_bytes());
     (header, padding)
 }
@@ -211,7 +211,7 @@ pub(super) struct FrameHeader {
 /// The frame header at the front of `bytes`, if there is a valid one.
 pub(super) fn parse_frame_header(bytes: &[u8], salt: u64) -> Option<FrameHeader> {
     let header = bytes.first_chunk::<FRAME_HEADER_BYTES>()?;
-    if u64_at(header, 0) != salt || crc32c::crc32c(&header[..28]) != u32_at(header, 28) {
+    if u64_at(header, 0) != salt || headwater_base::crc32c(&header[..28]) != u32_at(header, 28) {
         return None;
     }
     let first_sequence = u64_at(header, 16);
@@ -305,5 +305,5 @@ pub(super) fn batch_is_intact(batch: &[u8], base_offset: Offset) -> bool {
         && batch[8..12] == (batch.len() as i32 - 12).to_be_bytes()
         && batch[12..16] == LEADER_EPOCH.to_be_bytes()
         && batch[16] == 2
-        && batch[17..21] == crc32c::crc32c(&batch[CRC_FROM..]).to_be_bytes()
+        && batch[17..21] == headwater_base::crc32c(&batch[CRC_FROM..]).to_be_bytes()
 }

@@ -268,7 +268,7 @@ impl Log for MemoryLog {
             .copied()
             .collect::<Vec<_>>();
         // A checksum of neighbours differs by the same bits whatever the topic: mixed, so that partitions of a topic may share a shard.
-        let mixed = crc32c::crc32c(&bytes).wrapping_mul(0x9E37_79B1) >> 16;
+        let mixed = headwater_base::crc32c(&bytes).wrapping_mul(0x9E37_79B1) >> 16;
         (mixed % u32::from(self.shards)) as u16
     }
 

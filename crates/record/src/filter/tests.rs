@@ -33,7 +33,7 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
 
 fn check_crc(batch: &Bytes) {
     let header = BatchHeader::parse(batch).unwrap();
-    assert_eq!(crc32c::crc32c(&batch[CRC_FROM..]), header.crc);
+    assert_eq!(headwater_base::crc32c(&batch[CRC_FROM..]), header.crc);
     assert_eq!(header.bytes, batch.len());
 }
 

@@ -45,7 +45,7 @@ fn as_format_1(disk: &FaultDisk) {
     for name in chunk_names(disk) {
         disk.damage(&name, |bytes| {
             bytes[8..12].copy_from_slice(&1u32.to_le_bytes());
-            let crc = crc32c::crc32c(&bytes[..60]);
+            let crc = headwater_base::crc32c(&bytes[..60]);
             bytes[60..64].copy_from_slice(&crc.to_le_bytes());
         });
     }
