@@ -109,8 +109,8 @@ class Node:
         except urllib.error.HTTPError as error:
             raise SqlError(json.loads(error.read())["error"]) from None
 
-    def cli(self, *args, check=True, **kwargs):
-        done = subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=120, **kwargs)
+    def cli(self, *args, check=True, timeout=120, **kwargs):
+        done = subprocess.run([BINARY, *args], capture_output=True, text=True, timeout=timeout, **kwargs)
         assert not check or done.returncode == 0, f"{args}: {done.stdout}{done.stderr}"
         return done
 

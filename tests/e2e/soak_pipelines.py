@@ -268,7 +268,7 @@ def test_ten_pipelines_survive(make_node, postgres):
 
 def replay(node, source, mended, count):
     done = node.cli("dead-letters", "replay", "--source", source, "--through", f"cat >/dev/null; printf '%s' '{json.dumps(mended)}'", "--output", "json",
-                    "--bootstrap", node.bootstrap)
+                    "--bootstrap", node.bootstrap, timeout=300 + SECONDS)
     assert json.loads(done.stdout) == {"replayed": count, "left_out": 0, "read_again": 0}
 
 
