@@ -1,3 +1,5 @@
+//! What is written is read back: every format, every type, and what cannot be written.
+
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
