@@ -129,6 +129,17 @@ impl Node {
         sorted(self.sql(text).await)
     }
 
+    /// What comes of the clock, or of a pipeline behind the view that was asked: within ten seconds.
+    pub async fn eventually(&self, text: &str, wanted: &[&str]) {
+        for _ in 0..400 {
+            if self.rows(text).await == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        assert_eq!(self.rows(text).await, wanted, "{text}");
+    }
+
     pub async fn settle(&self) {
         self.engine.end_of_input("shop").await.unwrap();
         while !self.engine.settled("shop") {

@@ -6,16 +6,6 @@ use serde_json::json;
 
 use crate::harness::{Node, produce};
 
-async fn eventually(node: &Node, sql: &str, wanted: &[&str]) {
-    for _ in 0..400 {
-        if node.rows(sql).await == wanted {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    assert_eq!(node.rows(sql).await, wanted, "{sql}");
-}
-
 fn now_ms() -> i64 {
     let since = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -49,8 +39,8 @@ async fn rows_come_and_go_without_input() {
         ],
     )
     .await;
-    eventually(&node, "SELECT n FROM recent", &["[2]"]).await;
-    eventually(&node, "SELECT n FROM recent", &["[0]"]).await;
+    node.eventually("SELECT n FROM recent", &["[2]"]).await;
+    node.eventually("SELECT n FROM recent", &["[0]"]).await;
     assert_eq!(
         node.rows("SELECT id FROM later").await,
         ["[1]", "[2]", "[3]"]
@@ -71,5 +61,6 @@ async fn windows_of_arrival_close_by_the_clock() {
     .await;
     let record = |id: i64| ("s".to_owned(), 0, None, Some(json!({"id": id}).to_string()));
     produce(&node.log, &[record(1), record(2), record(3)]).await;
-    eventually(&node, "SELECT sum(n) AS n FROM closed", &["[3]"]).await;
+    node.eventually("SELECT sum(n) AS n FROM closed", &["[3]"])
+        .await;
 }

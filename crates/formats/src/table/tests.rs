@@ -1,3 +1,5 @@
+//! Versions and keys of tables, record by record.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::format::Settings;
