@@ -1,6 +1,7 @@
 """Scenarios of topics, configs, rights, users, quotas and of the cluster itself."""
 import struct
 
+from conftest import eventually
 from kafka_messages import NO_UUID
 from reference import Closed
 
@@ -41,10 +42,9 @@ def metadata(run):
         if v >= 4:
             run.ask("unknown", "Metadata", v, {"Topics": [{"Name": "not there"}, {"Name": "nor-here"}], **off})
             made = f"auto-{v}"
-            for _ in range(200):
-                if run.peer.call("Metadata", v, {"Topics": [{"Name": made}], "AllowAutoTopicCreation": True})["Topics"][0]["ErrorCode"] == 0:
-                    break
-            run.ask("made when first used", "Metadata", v, {"Topics": [{"Name": made}], "AllowAutoTopicCreation": True})
+            ask = {"Topics": [{"Name": made}], "AllowAutoTopicCreation": True}
+            eventually(lambda: run.peer.call("Metadata", v, ask)["Topics"][0]["ErrorCode"] == 0, what=f"{made} is made")
+            run.ask("made when first used", "Metadata", v, ask)
         if 8 <= v <= 10:
             run.ask("rights", "Metadata", v, {"Topics": [{"Name": topic}], **off, "IncludeClusterAuthorizedOperations": True, "IncludeTopicAuthorizedOperations": True})
         if v >= 12:

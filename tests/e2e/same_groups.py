@@ -1,4 +1,7 @@
 """Scenarios of groups and committed offsets, classic and of the consumer protocol."""
+from conftest import eventually
+
+NOT_AVAILABLE = 15
 RANGE = [{"Name": "range", "Metadata": b"m"}, {"Name": "roundrobin", "Metadata": b"r"}]
 
 
@@ -8,15 +11,17 @@ def coordinators(run):
             body = {"CoordinatorKeys": [key]} if v >= 4 else {"Key": key}
             if v == 0 and kind:
                 continue
-            for _ in range(100):
-                answer = run.peer.tell("FindCoordinator", v, {**body, **({"KeyType": kind} if v >= 1 else {})})
-                code = answer if isinstance(answer, str) else answer["Coordinators"][0]["ErrorCode"] if v >= 4 else answer["ErrorCode"]
-                if code != 15:
-                    break
-            run.ask(label, "FindCoordinator", v, {**body, **({"KeyType": kind} if v >= 1 else {})})
+            body.update({"KeyType": kind} if v >= 1 else {})
+            eventually(lambda: not being_made(run.peer.tell("FindCoordinator", v, body)), what="the coordinator's topic is there")
+            run.ask(label, "FindCoordinator", v, body)
         if v >= 4:
             run.ask("two", "FindCoordinator", v, {"CoordinatorKeys": ["a", "b"], "KeyType": 0})
             run.ask("none", "FindCoordinator", v, {"CoordinatorKeys": [], "KeyType": 0})
+
+
+def being_made(answer):
+    """Kafka makes the topic of a coordinator when it is first asked for."""
+    return not isinstance(answer, str) and NOT_AVAILABLE in [told["ErrorCode"] for told in answer.get("Coordinators") or [answer]]
 
 
 def join(group, version, member="", session=10_000, rebalance=10_000, kind="consumer", protocols=RANGE, instance=None):
