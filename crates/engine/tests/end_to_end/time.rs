@@ -1,7 +1,5 @@
 //! What happens by the clock alone: rows that leave `now() - INTERVAL`, windows of arrival times that close.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::harness::{Node, produce};
