@@ -11,11 +11,12 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use headwater_sql::graph as plan;
 
+use super::changes::Changes;
 use super::sessions::{Session, cut, label};
 use crate::codec::persist::{
     expect_version, get_all, get_bytes, get_u64, invalid, put_all, put_bytes, put_u32, put_u64,
 };
-use crate::codec::{Arena, Damaged, EncodedRows, RowReader, RowWriter, Span, types};
+use crate::codec::{Arena, Damaged, RowReader, RowWriter, Span, types};
 use crate::delta::{Delta, RowKind};
 use crate::eval::{batch, broken};
 use crate::keys::KeyTable;
@@ -35,7 +36,6 @@ pub(crate) struct Sessions {
     /// Input columns of the key.
     partition: Vec<usize>,
     plan: plan::Labels,
-    writer: RowWriter,
     keys: KeyTable,
     arena: Arena,
     /// By key.
@@ -43,8 +43,8 @@ pub(crate) struct Sessions {
     /// Distinct rows, and sessions, of all keys.
     len: usize,
     sessions: usize,
-    batches: Vec<EncodedRows>,
-    pending: Vec<Change>,
+    /// By time.
+    changes: Changes<i64>,
     /// Sessions that ended at or before this are forgotten.
     closed_us: i64,
 }
@@ -63,15 +63,6 @@ struct Entry {
     time: i64,
     span: Span,
     count: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Change {
-    key: u32,
-    batch: u32,
-    row: u32,
-    time: i64,
-    weight: i64,
 }
 
 /// A row, and how often it was there before the step.
@@ -103,15 +94,13 @@ impl Sessions {
             schema: node.schema.clone(),
             partition: partition.to_vec(),
             plan: labels,
-            writer: RowWriter::new(&types).map_err(fail)?,
+            changes: Changes::new(RowWriter::new(&types).map_err(fail)?),
             keys: KeyTable::new(key).map_err(fail)?,
             types,
             arena: Arena::default(),
             lists: Vec::new(),
             len: 0,
             sessions: 0,
-            batches: Vec::new(),
-            pending: Vec::new(),
             closed_us: i64::MIN,
         })
     }
@@ -129,49 +118,18 @@ impl Sessions {
             .keys
             .intern(&columns, delta.len(), None, &mut Vec::new());
         self.lists.resize_with(self.keys.id_bound(), List::default);
-        let batch = self.batches.len() as u32;
-        self.batches
-            .push(self.writer.encode(delta.rows.columns(), delta.len()));
-        let changes = keys.into_iter().zip(times).enumerate();
-        self.pending
-            .extend(changes.map(|(row, (key, time))| Change {
-                key,
-                batch,
-                row: row as u32,
-                time,
-                weight: delta.kind(row).weight(),
-            }));
+        self.changes.take(delta, keys, times);
         Ok(())
-    }
-
-    /// The step's changes in the order of keys, times and rows, in runs of one key.
-    fn runs(&mut self) -> Vec<Range<usize>> {
-        let batches = &self.batches;
-        let row = |c: &Change| batches[c.batch as usize].get(c.row as usize);
-        self.pending.sort_by(|a, b| {
-            let places = (a.key, a.time).cmp(&(b.key, b.time));
-            places.then_with(|| row(a).cmp(row(b)))
-        });
-        let mut from = 0;
-        let runs = self.pending.chunk_by(|a, b| a.key == b.key);
-        runs.map(|run| {
-            let range = from..from + run.len();
-            from = range.end;
-            range
-        })
-        .collect()
     }
 
     /// Applies the changes of one key.
     fn change(&mut self, changes: Range<usize>, out: &mut Out) -> Result<(), Damaged> {
-        let first = self.pending[changes.start];
+        let first = self.changes.get(changes.start);
         let gap_us = self.plan.gap_us;
         let mut list = std::mem::take(&mut self.lists[first.key as usize]);
-        let untouched = list
-            .sessions
-            .partition_point(|s| s.end(gap_us) <= first.time);
+        let untouched = list.sessions.partition_point(|s| s.end(gap_us) <= first.at);
         let old = list.sessions.split_off(untouched);
-        let from = old.first().map_or(first.time, |s| s.first.min(first.time));
+        let from = old.first().map_or(first.at, |s| s.first.min(first.at));
         let rows = list
             .rows
             .split_off(list.rows.partition_point(|e| e.time < from));
@@ -207,28 +165,19 @@ impl Sessions {
     }
 
     /// A key's rows with the changes to them, all in order. A row that has gone has a count of 0.
-    fn merged(&mut self, old: Vec<Entry>, changes: Range<usize>) -> Vec<Moved> {
+    fn merged(&mut self, old: Vec<Entry>, mut changes: Range<usize>) -> Vec<Moved> {
         let mut merged = Vec::with_capacity(old.len() + changes.len());
         let kept = |entry: Entry| Moved {
             was: entry.count,
             entry,
         };
         let mut old = old.into_iter().peekable();
-        let mut at = changes.start;
-        while at < changes.end {
-            let first = self.pending[at];
-            let row = self.batches[first.batch as usize].get(first.row as usize);
-            let mut weight = 0;
-            while at < changes.end {
-                let next = self.pending[at];
-                if self.batches[next.batch as usize].get(next.row as usize) != row {
-                    break;
-                }
-                weight += next.weight;
-                at += 1;
-            }
+        while !changes.is_empty() {
+            let time = self.changes.get(changes.start).at;
+            let (row, weight, rest) = self.changes.next(changes);
+            changes = rest;
             let arena = &self.arena;
-            let place = |e: &Entry| (e.time, arena.get(e.span)).cmp(&(first.time, row));
+            let place = |e: &Entry| (e.time, arena.get(e.span)).cmp(&(time, row));
             while let Some(entry) = old.next_if(|e| place(e).is_lt()) {
                 merged.push(kept(entry));
             }
@@ -240,7 +189,7 @@ impl Sessions {
                 Some(entry) => Entry { count, ..entry },
                 None if count == 0 => continue,
                 None => Entry {
-                    time: first.time,
+                    time,
                     span: self.arena.put(row),
                     count,
                 },
@@ -331,12 +280,13 @@ impl Sessions {
         })
     }
 
-    fn changes(&mut self) -> Result<Vec<Delta>, String> {
-        let runs = self.runs();
+    fn settle(&mut self) -> Result<Vec<Delta>, String> {
+        self.changes.sort();
+        let runs: Vec<_> = self.changes.runs().collect();
         let mut touched: Vec<u32> = Vec::with_capacity(runs.len());
         let (mut deltas, mut out) = (Vec::new(), self.out()?);
-        for run in runs {
-            touched.push(self.pending[run.start].key);
+        for (key, run) in runs {
+            touched.push(key);
             self.change(run, &mut out).map_err(|e| e.to_string())?;
             if out.kinds.len() >= ROWS_AT_ONCE {
                 let full = std::mem::replace(&mut out, self.out()?);
@@ -346,8 +296,7 @@ impl Sessions {
         if !out.kinds.is_empty() {
             deltas.push(self.delta(out)?);
         }
-        self.pending.clear();
-        self.batches.clear();
+        self.changes.clear();
         self.tidy(&touched);
         Ok(deltas)
     }
@@ -406,10 +355,10 @@ impl Operator for Sessions {
     }
 
     fn finish(&mut self, _ctx: &mut StepContext) -> Result<Vec<Delta>, OperatorError> {
-        if self.pending.is_empty() {
+        if self.changes.is_empty() {
             return Ok(Vec::new());
         }
-        self.changes().map_err(|e| broken(&self.key, e))
+        self.settle().map_err(|e| broken(&self.key, e))
     }
 
     fn closed(&mut self, watermark_us: i64) -> Result<(), OperatorError> {

@@ -4,6 +4,7 @@
 //! A key's rows are kept as a multiset of encoded rows; at the end of a step the keys that it touched are computed before and after, and the
 //! difference goes out. Nothing depends on the order in which rows came.
 
+mod changes;
 mod gone;
 pub(crate) mod labels;
 mod list;

@@ -1,14 +1,16 @@
-//! Rows by key as multisets: each key's distinct rows in the order of their encoding, with counts; and a step's changes until they are applied.
+//! Rows by key as multisets: each key's distinct rows in the order of their encoding, with counts; and a step's [`Changes`].
 
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
+use std::ops::Range;
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 
+use super::changes::Changes;
 use crate::codec::persist::{get_bytes, get_u32, invalid, put_bytes, put_u32};
-use crate::codec::{Arena, EncodedRows, RowWriter, Span, Unkept, types};
+use crate::codec::{Arena, RowWriter, Span, Unkept, types};
 use crate::delta::Delta;
 use crate::keys::KeyTable;
 
@@ -16,28 +18,18 @@ pub(super) struct KeyedRows {
     /// Input columns of the key.
     columns: Vec<usize>,
     keys: KeyTable,
-    writer: RowWriter,
     arena: Arena,
     /// By key.
     lists: Vec<Vec<Entry>>,
     /// Distinct rows of all keys.
     len: usize,
-    batches: Vec<EncodedRows>,
-    pending: Vec<Change>,
+    changes: Changes<()>,
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
     span: Span,
     count: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Change {
-    key: u32,
-    batch: u32,
-    row: u32,
-    weight: i64,
 }
 
 impl KeyedRows {
@@ -47,12 +39,10 @@ impl KeyedRows {
         Ok(Self {
             columns: columns.to_vec(),
             keys: KeyTable::new(key)?,
-            writer: RowWriter::new(&all)?,
             arena: Arena::default(),
             lists: Vec::new(),
             len: 0,
-            batches: Vec::new(),
-            pending: Vec::new(),
+            changes: Changes::new(RowWriter::new(&all)?),
         })
     }
 
@@ -74,59 +64,32 @@ impl KeyedRows {
             .keys
             .intern(&columns, delta.len(), None, &mut Vec::new());
         self.lists.resize(self.keys.id_bound(), Vec::new());
-        let batch = self.batches.len() as u32;
-        self.batches
-            .push(self.writer.encode(delta.rows.columns(), delta.len()));
-        let change = |(row, key): (usize, u32)| Change {
-            key,
-            batch,
-            row: row as u32,
-            weight: delta.kind(row).weight(),
-        };
-        self.pending
-            .extend(keys.into_iter().enumerate().map(change));
+        self.changes.take(delta, keys, std::iter::repeat(()));
     }
 
     /// The keys of the changes since the last step, in ascending order, each once. The changes are put in the order of keys and rows.
     pub(super) fn touched(&mut self) -> Vec<u32> {
-        let batches = &self.batches;
-        let row = |c: &Change| batches[c.batch as usize].get(c.row as usize);
-        self.pending
-            .sort_by(|a, b| a.key.cmp(&b.key).then_with(|| row(a).cmp(row(b))));
-        let mut keys: Vec<u32> = self.pending.iter().map(|c| c.key).collect();
-        keys.dedup();
-        keys
+        self.changes.sort();
+        self.changes.runs().map(|(key, _)| key).collect()
     }
 
     /// Applies the changes to these keys, which are in ascending order.
     pub(super) fn settle(&mut self, keys: &[u32]) {
         for key in keys {
-            let from = self.pending.partition_point(|c| c.key < *key);
-            let to = self.pending.partition_point(|c| c.key <= *key);
             let old = std::mem::take(&mut self.lists[*key as usize]);
             self.len -= old.len();
-            let merged = self.merged(old, from..to);
+            let merged = self.merged(old, self.changes.of_key(*key));
             self.len += merged.len();
             self.lists[*key as usize] = merged;
         }
     }
 
-    fn merged(&mut self, old: Vec<Entry>, changes: std::ops::Range<usize>) -> Vec<Entry> {
+    fn merged(&mut self, old: Vec<Entry>, mut changes: Range<usize>) -> Vec<Entry> {
         let mut merged = Vec::with_capacity(old.len() + changes.len());
         let mut old = old.into_iter().peekable();
-        let mut at = changes.start;
-        while at < changes.end {
-            let first = self.pending[at];
-            let row = self.batches[first.batch as usize].get(first.row as usize);
-            let mut weight = 0;
-            while at < changes.end {
-                let next = self.pending[at];
-                if self.batches[next.batch as usize].get(next.row as usize) != row {
-                    break;
-                }
-                weight += next.weight;
-                at += 1;
-            }
+        while !changes.is_empty() {
+            let (row, weight, rest) = self.changes.next(changes);
+            changes = rest;
             while let Some(entry) = old.next_if(|e| self.arena.get(e.span) < row) {
                 merged.push(entry);
             }
@@ -150,8 +113,7 @@ impl KeyedRows {
 
     /// Forgets the changes, and the keys among these that have no rows.
     pub(super) fn end_step(&mut self, touched: &[u32]) {
-        self.pending.clear();
-        self.batches.clear();
+        self.changes.clear();
         let empty = |key: &u32| self.lists[*key as usize].is_empty();
         let empty: Vec<u32> = touched.iter().copied().filter(empty).collect();
         self.forget(&empty);
