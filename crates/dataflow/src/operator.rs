@@ -174,6 +174,55 @@ pub trait Operator: Send {
     }
 }
 
+/// The part of [`Operator`] that one around another leaves to it: the state, how it is divided, kept and let go.
+macro_rules! state_of {
+    ($inner:ident) => {
+        fn retain(&mut self, older_than_us: i64) -> Result<(), $crate::operator::OperatorError> {
+            self.$inner.retain(older_than_us)
+        }
+
+        fn closed(&mut self, watermark_us: i64) -> Result<(), $crate::operator::OperatorError> {
+            self.$inner.closed(watermark_us)
+        }
+
+        fn route(
+            &self,
+            input: usize,
+            delta: &$crate::delta::Delta,
+        ) -> Result<Option<Vec<u32>>, $crate::operator::OperatorError> {
+            self.$inner.route(input, delta)
+        }
+
+        fn keep(
+            &mut self,
+            wanted: &dyn Fn(u32) -> bool,
+        ) -> Result<(), $crate::operator::OperatorError> {
+            self.$inner.keep(wanted)
+        }
+
+        fn due(&self) -> $crate::operator::Due {
+            self.$inner.due()
+        }
+
+        fn state_bytes(&self) -> usize {
+            self.$inner.state_bytes()
+        }
+
+        fn state_rows(&self) -> usize {
+            self.$inner.state_rows()
+        }
+
+        fn snapshot(&self, out: &mut dyn std::io::Write) -> std::io::Result<()> {
+            self.$inner.snapshot(out)
+        }
+
+        fn restore(&mut self, from: &mut dyn std::io::Read) -> std::io::Result<()> {
+            self.$inner.restore(from)
+        }
+    };
+}
+pub(crate) use state_of;
+
 /// A failure of the operator itself, not of a row: the pipeline stops with it, others live on.
 #[derive(Debug, thiserror::Error)]
 #[error("operator {operator}: {reason}")]

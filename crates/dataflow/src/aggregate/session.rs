@@ -1,6 +1,5 @@
 //! An aggregate by session over labelled rows ([`plan::Labels`]): by key and label, with the bounds as the least and the greatest time.
 
-use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray};
@@ -13,7 +12,7 @@ use headwater_sql::graph as plan;
 use super::Aggregate;
 use crate::delta::Delta;
 use crate::eval::{batch, broken};
-use crate::operator::{Due, Operator, OperatorError, StepContext};
+use crate::operator::{Operator, OperatorError, StepContext, state_of};
 
 /// An [`Aggregate`] without the start among its groups and with two more calls, whose rows are made what was asked for.
 pub(crate) struct BySession {
@@ -110,39 +109,5 @@ impl Operator for BySession {
         deltas.into_iter().map(|d| self.asked_for(d)).collect()
     }
 
-    fn retain(&mut self, older_than_us: i64) -> Result<(), OperatorError> {
-        self.inner.retain(older_than_us)
-    }
-
-    fn closed(&mut self, watermark_us: i64) -> Result<(), OperatorError> {
-        self.inner.closed(watermark_us)
-    }
-
-    fn route(&self, input: usize, delta: &Delta) -> Result<Option<Vec<u32>>, OperatorError> {
-        self.inner.route(input, delta)
-    }
-
-    fn keep(&mut self, wanted: &dyn Fn(u32) -> bool) -> Result<(), OperatorError> {
-        self.inner.keep(wanted)
-    }
-
-    fn due(&self) -> Due {
-        self.inner.due()
-    }
-
-    fn state_bytes(&self) -> usize {
-        self.inner.state_bytes()
-    }
-
-    fn state_rows(&self) -> usize {
-        self.inner.state_rows()
-    }
-
-    fn snapshot(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.inner.snapshot(out)
-    }
-
-    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
-        self.inner.restore(from)
-    }
+    state_of!(inner);
 }

@@ -3,14 +3,13 @@
 //! Left rows wait for the end of the step, so that its result depends on what is in the step and not on which input comes first: a
 //! replay of the step gives the same rows. They are not kept.
 
-use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use headwater_sql::graph::{self as plan, Changelog};
 
 use super::Join;
 use crate::delta::{Delta, RowKind};
-use crate::operator::{Due, Operator, OperatorError, StepContext};
+use crate::operator::{Operator, OperatorError, StepContext, state_of};
 
 pub(crate) struct LookUp {
     /// Between steps its left side is empty.
@@ -75,33 +74,7 @@ impl Operator for LookUp {
         Ok(met)
     }
 
-    fn route(&self, input: usize, delta: &Delta) -> Result<Option<Vec<u32>>, OperatorError> {
-        self.join.route(input, delta)
-    }
-
-    fn keep(&mut self, wanted: &dyn Fn(u32) -> bool) -> Result<(), OperatorError> {
-        self.join.keep(wanted)
-    }
-
-    fn due(&self) -> Due {
-        self.join.due()
-    }
-
-    fn state_bytes(&self) -> usize {
-        self.join.state_bytes()
-    }
-
-    fn state_rows(&self) -> usize {
-        self.join.state_rows()
-    }
-
-    fn snapshot(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.join.snapshot(out)
-    }
-
-    fn restore(&mut self, from: &mut dyn Read) -> io::Result<()> {
-        self.join.restore(from)
-    }
+    state_of!(join);
 }
 
 #[cfg(test)]
