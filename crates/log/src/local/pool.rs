@@ -1,5 +1,6 @@
 //! Memory for commits and large reads, used again: fresh memory has to be cleared, and fetched page by page from the system.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,9 +16,9 @@ const STEP_BYTES: usize = 16 * 1024;
 /// What is smaller is left to the allocator.
 const PIECE_BYTES_MIN: usize = 64 * 1024;
 
-/// What is not lent out now.
+/// What is not lent out now; what came back last is at the back.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Memory>>);
+pub(super) struct Pool(Mutex<VecDeque<Memory>>);
 
 /// A piece of memory that goes back when it is dropped. What is in it is what was there before.
 pub(super) struct Lent {
@@ -97,8 +98,8 @@ impl Pool {
 
     fn find(&self, is_it: impl Fn(&Memory) -> bool) -> Option<Memory> {
         let mut kept = self.0.lock();
-        let found = kept.iter().position(is_it);
-        found.map(|at| kept.swap_remove(at))
+        let found = kept.iter().rposition(is_it)?;
+        kept.remove(found)
     }
 }
 
@@ -135,11 +136,18 @@ impl Drop for Lent {
         if memory.len() < PIECE_BYTES_MIN {
             return;
         }
+        // What nobody has wanted for longest makes room, given back when the lock is free again.
+        let mut surplus = Vec::new();
         let mut kept = self.pool.0.lock();
-        let bytes: usize = kept.iter().map(Memory::len).sum();
-        if bytes + memory.len() <= KEPT_BYTES_MAX {
-            kept.push(memory);
+        kept.push_back(memory);
+        let mut bytes: usize = kept.iter().map(Memory::len).sum();
+        while bytes > KEPT_BYTES_MAX
+            && let Some(oldest) = kept.pop_front()
+        {
+            bytes -= oldest.len();
+            surplus.push(oldest);
         }
+        drop(kept);
     }
 }
 
@@ -164,6 +172,19 @@ mod tests {
         drop(many);
         let kept: usize = pool.0.lock().iter().map(Memory::len).sum();
         assert!(kept <= KEPT_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_makes_room_for_what_is_wanted_again() {
+        let pool = Arc::new(Pool::default());
+        let unwanted: Vec<Lent> = (0..16).map(|_| pool.lend(1024 * 1024)).collect();
+        drop(unwanted);
+        let of = |pool: &Pool| pool.0.lock().iter().map(Memory::len).collect::<Vec<_>>();
+        assert_eq!(of(&pool), [1024 * 1024; 16]);
+        drop(pool.lend_blocks(PAGE_BYTES));
+        assert_eq!(of(&pool)[13..], [1024 * 1024, PAGE_BYTES]);
+        drop(pool.lend_blocks(PAGE_BYTES));
+        assert_eq!(of(&pool).len(), 15);
     }
 
     #[test]
