@@ -13,8 +13,8 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 
 use crate::functions::{
-    self, checked::CheckIntegers, clock::StepClock, doubles::Doubles, interval::IntervalTimes,
-    operators::Operators,
+    self, checked::CheckIntegers, clock::StepClock, doubles::Doubles, floats::OneFloats,
+    interval::IntervalTimes, operators::Operators,
 };
 use crate::over::exec::StableWindows;
 use crate::types::OurTypes;
@@ -111,6 +111,7 @@ fn base() -> SessionState {
     let mut analyzer = Analyzer::new();
     analyzer.rules.insert(0, Arc::new(Doubles));
     analyzer.rules.push(Arc::new(CheckIntegers));
+    analyzer.rules.push(Arc::new(OneFloats));
     let mut state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_analyzer_rules(analyzer.rules)

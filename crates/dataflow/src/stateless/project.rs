@@ -1,9 +1,7 @@
 //! One expression per output column.
 
-use std::sync::Arc;
-
-use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
-use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
+use headwater_sql::functions::floats::one_float;
 use headwater_sql::graph::PhysExpr;
 
 use crate::delta::Delta;
@@ -28,37 +26,12 @@ impl Operator for Project {
             ctx,
         };
         let columns = eval.all(&self.exprs, &mut delta)?;
-        let columns = columns.into_iter().map(one_zero).collect();
+        // What is equal is the same: a row that was added with one zero has to leave with the other.
+        let columns = columns.iter().map(one_float).collect();
         if delta.is_empty() {
             return Ok(Vec::new());
         }
         delta.rows = batch(&self.schema, columns, delta.len()).map_err(|e| eval.broken(e))?;
         Ok(vec![delta])
-    }
-}
-
-/// -0.0 as 0.0: they are equal, and a row that was added with one has to leave with the other.
-fn one_zero(column: ArrayRef) -> ArrayRef {
-    fn mended<T: ArrowPrimitiveType>(
-        column: ArrayRef,
-        is_negative: impl Fn(T::Native) -> bool,
-    ) -> ArrayRef {
-        let floats = column.as_primitive::<T>();
-        if !floats.values().iter().any(|value| is_negative(*value)) {
-            return column;
-        }
-        let mend = |value| {
-            if is_negative(value) {
-                T::default_value()
-            } else {
-                value
-            }
-        };
-        Arc::new(floats.unary::<_, T>(mend))
-    }
-    match column.data_type() {
-        DataType::Float64 => mended::<Float64Type>(column, |v| v == 0.0 && v.is_sign_negative()),
-        DataType::Float32 => mended::<Float32Type>(column, |v| v == 0.0 && v.is_sign_negative()),
-        _ => column,
     }
 }

@@ -77,8 +77,9 @@ impl Column {
             Self::Int64(flat) => push(flat, number.to_i64()),
             Self::Int32(flat) => push(flat, number.to_i64().and_then(|v| i32::try_from(v).ok())),
             Self::Int16(flat) => push(flat, number.to_i64().and_then(|v| i16::try_from(v).ok())),
-            Self::Float64(flat) => push(flat, number.to_f64()),
-            Self::Float32(flat) => push(flat, number.to_f32()),
+            Self::Float64(flat) => push(flat, number.to_f64().map(|v| v + 0.0)),
+            // -0.0 equals 0.0, so it is 0.0.
+            Self::Float32(flat) => push(flat, number.to_f32().map(|v| v + 0.0)),
             Self::Decimal {
                 flat,
                 precision,

@@ -5,6 +5,8 @@ pub(crate) mod calendar;
 pub(crate) mod checked;
 pub mod clock;
 pub(crate) mod doubles;
+mod extreme;
+pub mod floats;
 pub(crate) mod interval;
 pub(crate) mod one_row;
 pub(crate) mod operators;
@@ -37,5 +39,6 @@ pub(crate) fn scalar(clock: &StepClock) -> Vec<Arc<ScalarUDF>> {
 pub(crate) fn aggregate() -> Vec<Arc<AggregateUDF>> {
     let mut all = aggregates::all();
     all.push(Arc::new(sum::ExactSum::new().into()));
+    all.extend(extreme::both());
     all
 }
