@@ -369,6 +369,7 @@ fn joins() -> Bench {
             null_equal: false,
             within: None,
             lookup: false,
+            as_of: None,
             filter: None,
         });
         nodes.push(node(

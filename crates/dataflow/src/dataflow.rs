@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
-use headwater_sql::graph::{Changelog, Graph, Node, NodeId, Op};
+use headwater_sql::graph::{self as plan, Changelog, Graph, Node, NodeId, Op};
 
 use crate::aggregate::{Aggregate, session::BySession};
 use crate::close::{gate::Gate, hold::Hold};
@@ -15,7 +15,7 @@ use crate::delta::Delta;
 use crate::divided::{Divided, Spilled};
 use crate::eval::broken;
 use crate::frames::{FrameReader, FrameWriter};
-use crate::join::{Join, lookup::LookUp};
+use crate::join::{Join, as_of::AsOf, lookup::LookUp};
 use crate::operator::{Due, Operator, OperatorError, StepContext};
 use crate::over::{Over, labels::Sessions, top::Top};
 use crate::setop::SetOperation;
@@ -467,11 +467,20 @@ fn build(node: &Node, inputs: &[&Node]) -> Result<Option<Box<dyn Operator>>, Ope
             !append_only(inputs[0]),
         )?)),
         Op::SetOperation(plan) => Some(Box::new(SetOperation::new(node, *plan)?)),
-        Op::Join(plan) if plan.lookup => {
-            Some(Box::new(LookUp::new(node, plan, [inputs[0], inputs[1]])?))
-        }
-        Op::Join(plan) => Some(Box::new(Join::new(node, plan, [inputs[0], inputs[1]])?)),
+        Op::Join(plan) => Some(join(node, plan, [inputs[0], inputs[1]])?),
         Op::Gate(plan) => Some(Box::new(Gate::new(node, plan))),
         Op::Close { column } => Some(Box::new(Hold::new(node, *column)?)),
+    })
+}
+
+fn join(
+    node: &Node,
+    plan: &plan::Join,
+    inputs: [&Node; 2],
+) -> Result<Box<dyn Operator>, OperatorError> {
+    Ok(match &plan.as_of {
+        Some(as_of) => Box::new(AsOf::new(node, plan, as_of, inputs)?),
+        None if plan.lookup => Box::new(LookUp::new(node, plan, inputs)?),
+        None => Box::new(Join::new(node, plan, inputs)?),
     })
 }

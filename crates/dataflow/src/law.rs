@@ -13,6 +13,7 @@ use headwater_sql::graph::{Changelog, Graph, JoinKind};
 use headwater_sql::model::{Catalog, Emit, Relation, RelationKind};
 use proptest::prelude::*;
 
+mod as_of;
 mod joins;
 
 use crate::spill::{Division, MemoryStore};
@@ -468,8 +469,11 @@ pub(crate) fn planned(text: &str, emit: Emit, append_only: bool) -> Graph {
 
 /// The planner's own batch answer.
 fn ad_hoc(text: &str, tables: &[(&str, RecordBatch)]) -> View {
-    let catalog = Two { append_only: false };
-    let planner = Planner::new(&catalog);
+    ad_hoc_of(&Two { append_only: false }, text, tables)
+}
+
+fn ad_hoc_of(catalog: &dyn Catalog, text: &str, tables: &[(&str, RecordBatch)]) -> View {
+    let planner = Planner::new(catalog);
     let plan = planner.ad_hoc(&query(text)).unwrap();
     let table = |name: &str| -> Option<Arc<dyn TableProvider>> {
         let (_, rows) = tables.iter().find(|t| t.0 == name)?;

@@ -200,6 +200,7 @@ impl Builder {
                 null_equal: false,
                 within: None,
                 lookup: false,
+                as_of: None,
                 filter,
             }),
             inputs.to_vec(),

@@ -227,9 +227,10 @@ fn condition(node: &Node, join: &Join, graph: &Graph) -> String {
         .iter()
         .map(|(l, r)| format!("{}.{} {equals} {}.{}", name(0), shown(l), name(1), shown(r)));
     let on: Vec<String> = on.chain(join.filter.as_ref().map(shown)).collect();
-    let kind = match join.lookup {
-        true => format!("{kind} as of now()"),
-        false => kind.to_owned(),
+    let kind = match &join.as_of {
+        Some(plan) => format!("{kind} as of {}", shown(&plan.time)),
+        None if join.lookup => format!("{kind} as of now()"),
+        None => kind.to_owned(),
     };
     if on.is_empty() {
         return format!("{kind}, every pair");
@@ -305,6 +306,14 @@ fn facts(node: &Node, graph: &Graph) -> String {
                 facts.push(format!(
                     "state: left rows until the watermark is {left} s past them, right rows {right} s"
                 ));
+            } else if let Some(plan) = &join.as_of {
+                facts.push(match plan.slack_us {
+                    Some(slack) => versions_kept(slack),
+                    None => {
+                        "state: both sides, all versions (both need a WATERMARK to let go of any)"
+                            .to_owned()
+                    }
+                });
             } else if join.lookup {
                 facts.push("state: right side".to_owned());
             } else {
@@ -325,6 +334,19 @@ fn facts(node: &Node, graph: &Graph) -> String {
         facts.push(format!("window {}", name(end)));
     }
     facts.join("; ")
+}
+
+/// What is kept of versions and of the rows that meet them.
+fn versions_kept([left, right]: [i64; 2]) -> String {
+    let past = |us: i64| match us {
+        0 => "the watermark has passed them".to_owned(),
+        us => format!("the watermark is {} s past them", us as f64 / 1e6),
+    };
+    format!(
+        "state: left rows until {}; of each key the newest version before that, and those after it, until {}",
+        past(right),
+        past(left.max(right)).replace("them", "the next one")
+    )
 }
 
 /// Columns and types of a node, as `DESCRIBE` shows them.

@@ -276,6 +276,23 @@ pub struct Join {
     /// `FOR SYSTEM_TIME AS OF now()`: a left row meets what the right side holds at the end of its step, and is done with. Left rows are only
     /// ever added.
     pub lookup: bool,
+    /// `FOR SYSTEM_TIME AS OF time`: a left row meets the version that was valid at its time, if the filter holds. Inner and left joins by keys
+    /// that are not NULL; the right side only grows.
+    pub as_of: Option<AsOf>,
+}
+
+/// How versions, the rows of a join's right side, follow each other. Versions of a key are valid until the next one begins.
+#[derive(Clone, Debug)]
+pub struct AsOf {
+    /// The time of a left row.
+    pub time: PhysExpr,
+    /// Right column with the time from which a version is valid; without one it never is.
+    pub from: usize,
+    /// The order of versions by right columns: by time first. Of one time the last one counts.
+    pub order: Vec<(usize, SortOptions)>,
+    /// How far behind the watermark rows in time may be, by side, microseconds. Others are late, and what no row in time asks for is let
+    /// go. `None`: everything is kept.
+    pub slack_us: Option<[i64; 2]>,
 }
 
 /// How far apart in event time rows can match. All times in microseconds, by side.

@@ -27,6 +27,14 @@ pub fn unbounded(graph: &Graph, is_stream: &dyn Fn(&str) -> bool) -> Vec<String>
                 .last()
                 .is_some_and(|grows| *grows)
                 .then_some("every row of what is looked up"),
+            Op::Join(join)
+                if join
+                    .as_of
+                    .as_ref()
+                    .is_some_and(|plan| plan.slack_us.is_some()) =>
+            {
+                None
+            }
             Op::Join(_) => inputs
                 .iter()
                 .all(|grows| *grows)

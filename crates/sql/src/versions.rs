@@ -27,6 +27,8 @@ use build::{Hidden, hide, keys_of, lookup, quoted, ranges, valid};
 
 /// The alias under which stands what `AS OF now()` looks up.
 pub(crate) const LOOKUP: &str = "__as_of_now";
+/// How the columns begin that tell when a version ends.
+pub(crate) const UNTIL: &str = "__until_";
 
 /// Puts joins of their rows in the place of versions.
 ///

@@ -5,6 +5,7 @@
 //! both of a full join. When the first match of a preserved row comes or its last one goes, what stands for it in the result changes: a row
 //! padded with NULLs, the row itself, or its mark.
 
+pub(crate) mod as_of;
 mod divide;
 mod drive;
 pub(crate) mod lookup;

@@ -164,7 +164,7 @@ fn every_join_is_planned_and_runs() {
 }
 
 /// Two sources with watermarks.
-struct Streams;
+pub(super) struct Streams;
 
 impl Catalog for Streams {
     fn relation(&self, name: &str) -> Option<Relation> {
@@ -195,9 +195,9 @@ const INTERVALS: &[&str] = &[
 ];
 
 /// Most that a row of these tests is behind the newest, microseconds.
-const DISORDER_US: i64 = 2_000_000;
+pub(super) const DISORDER_US: i64 = 2_000_000;
 
-fn streamed() -> impl Strategy<Value = Vec<Event>> {
+pub(super) fn streamed() -> impl Strategy<Value = Vec<Event>> {
     let event = (any::<bool>(), row(), 0..=DISORDER_US / 100_000);
     prop::collection::vec(event, 0..150).prop_map(|events| {
         let timed = events.into_iter().zip(0i64..);

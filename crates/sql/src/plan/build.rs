@@ -97,6 +97,17 @@ impl Builder<'_> {
         self.plan(plan)
     }
 
+    /// How many nodes there are.
+    pub fn nodes(&self) -> usize {
+        self.graph.nodes.len()
+    }
+
+    /// Takes back the nodes that were added since there were so many.
+    pub fn forget(&mut self, nodes: usize) {
+        self.graph.nodes.truncate(nodes);
+        self.leaves.truncate(nodes);
+    }
+
     pub fn changelog(&self, node: NodeId) -> Changelog {
         self.graph.nodes[node].props.changelog
     }
@@ -123,6 +134,20 @@ impl Builder<'_> {
     pub fn within(&self, inputs: [NodeId; 2], filter: Option<&PhysExpr>) -> Option<Within> {
         let (graph, leaves) = (&self.graph, self.leaves.as_slice());
         within::Planned { graph, leaves }.within(inputs, filter)
+    }
+
+    /// How far behind the watermark a row of a node that is in time may be by this time; `None`: any distance.
+    pub fn behind(&self, node: NodeId, time: &PhysExpr) -> Option<i64> {
+        let (graph, leaves) = (&self.graph, self.leaves.as_slice());
+        within::Planned { graph, leaves }.behind(node, time)
+    }
+
+    /// The expression that a projection computes a column by.
+    pub fn made_by(&self, node: NodeId, column: usize) -> Option<PhysExpr> {
+        match &self.graph.nodes[node].op {
+            Op::Project { exprs } => exprs.get(column).cloned(),
+            _ => None,
+        }
     }
 
     /// The same for expressions that are evaluated more than once for a row, as join conditions are.

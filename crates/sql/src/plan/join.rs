@@ -6,13 +6,16 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::{DFSchema, DFSchemaRef, JoinType, NullEquality, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, Join as Logical, LogicalPlan};
 
-use super::Refused;
 use super::build::{Builder, ROW};
+use super::{Refused, as_of};
 use crate::graph::{Changelog, Join, JoinKind, NodeId, Op};
 use crate::versions::LOOKUP;
 
 pub(super) fn join(builder: &mut Builder<'_>, node: &Logical) -> Result<NodeId, Refused> {
     use JoinKind::{Anti, Full, Inner, Left, Mark, Semi};
+    if let Some(as_of) = as_of::join(builder, node)? {
+        return Ok(as_of);
+    }
     match node.join_type {
         JoinType::Inner => one_way(builder, node, Inner, false),
         JoinType::Left => one_way(builder, node, Left, false),
@@ -77,6 +80,7 @@ fn one_way(
         filter,
         within,
         lookup,
+        as_of: None,
     };
     if !kind.only_left() {
         let id = builder.add(Op::Join(join), inputs, &joined);
@@ -159,7 +163,12 @@ pub(super) fn is_true(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _))
 }
 
-fn check_types(a: &Expr, left: &LogicalPlan, b: &Expr, right: &LogicalPlan) -> Result<(), Refused> {
+pub(super) fn check_types(
+    a: &Expr,
+    left: &LogicalPlan,
+    b: &Expr,
+    right: &LogicalPlan,
+) -> Result<(), Refused> {
     let (a_type, b_type) = (a.get_type(left.schema())?, b.get_type(right.schema())?);
     if a_type.equals_datatype(&b_type) {
         return Ok(());

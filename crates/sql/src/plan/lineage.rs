@@ -251,6 +251,8 @@ fn changelog(node: &Node, inputs: &[&Props], leaf: Option<&Relation>) -> Changel
         Op::Over(_) | Op::TopN(_) => false,
         // A semi join whose sides both only grow never takes a row back; whatever speaks of a missing match may.
         Op::SetOperation(operation) if operation.except => false,
+        // A new version takes rows of the one before it back.
+        Op::Join(join) if join.as_of.is_some() => false,
         // Each left row is joined once and for all.
         Op::Join(join) if join.lookup => inputs
             .first()
@@ -351,7 +353,7 @@ fn join_key(graph: &Graph, node: &Node, join: &Join, inputs: &[&Props]) -> Optio
         key.as_ref()
             .is_some_and(|key| key.iter().all(|k| on.contains(k)))
     };
-    if covers(&right.key, |pair| &pair.1) {
+    if join.as_of.is_some() || covers(&right.key, |pair| &pair.1) {
         return left.key.clone();
     }
     if join.kind == JoinKind::Inner && covers(&left.key, |pair| &pair.0) {

@@ -1,6 +1,7 @@
 //! A view's query to an operator graph.
 
 mod aggregate;
+mod as_of;
 mod build;
 mod close;
 mod constant;

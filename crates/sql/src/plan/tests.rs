@@ -466,12 +466,17 @@ fn refused_queries() {
 }
 
 #[test]
-fn a_version_is_one_with_its_successors_time_and_a_look_up_keeps_no_left_rows() {
+fn versions_are_joined_by_time_and_a_look_up_keeps_no_left_rows() {
     let explained = |query: &str| crate::explain::graph(&plan(query).unwrap().graph);
     let versions = explained(
         "SELECT p.id, c.* FROM (SELECT id, card AS own, ts AS at FROM payments) p LEFT JOIN cards AS c FOR SYSTEM_TIME AS OF p.at ON p.own = c.card AND c.owner > 'a'",
     );
-    assert!(versions.contains("lead("), "{versions}");
+    assert!(versions.contains("left as of at ON"), "{versions}");
+    assert!(versions.contains("all versions"), "{versions}");
+    let both = explained(
+        "SELECT p.id FROM payments p JOIN payments FOR SYSTEM_TIME AS OF p.ts AS q ON p.card = q.card",
+    );
+    assert!(both.contains("the newest version before that"), "{both}");
     assert!(
         !versions.lines().next().unwrap().contains("__from"),
         "{versions}"

@@ -7,7 +7,7 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::expressions::{BinaryExpr, CastExpr, Column, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, CastExpr, Column, Literal};
 
 use crate::graph::{Changelog, Graph, JoinKind, NodeId, Op, PhysExpr, Within};
 use crate::model::Relation;
@@ -93,6 +93,18 @@ impl Planned<'_> {
             keep_us: [0, 0],
             slack_us: [slack(&times[0])?, slack(&times[1])?],
         })
+    }
+
+    /// How far behind the watermark a row of a node that is in time may be by an expression over its columns, microseconds; `None`: any
+    /// distance. Of what depends on a condition, by what holds otherwise.
+    pub fn behind(&self, node: NodeId, time: &PhysExpr) -> Option<i64> {
+        if let Some(case) = time.downcast_ref::<CaseExpr>() {
+            return self.behind(node, case.else_expr()?);
+        }
+        let (column, plus_us) = linear(time)?;
+        let time = self.trace(node, column);
+        let slack = self.slack(time.base.0, time.base.1)?;
+        slack.checked_sub(time.shift_us)?.checked_sub(plus_us)
     }
 
     fn trace(&self, node: NodeId, column: usize) -> Time {

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
     WildcardAdditionalOptions,
 };
 
-use super::{LOOKUP, Versions, lower};
+use super::{LOOKUP, UNTIL, Versions, lower};
 use crate::error::Result;
 use crate::made;
 
@@ -24,7 +24,7 @@ impl Hidden {
         Self {
             alias: alias.name.clone(),
             from: format!("__from_{number}"),
-            until: format!("__until_{number}"),
+            until: format!("{UNTIL}{number}"),
             gone: deletes.then(|| format!("__gone_{number}")),
         }
     }
