@@ -136,6 +136,9 @@ pub fn build(
         return Ok(None);
     }
     let (inputs, flows) = builder.numbered();
+    flows
+        .iter()
+        .try_for_each(|flow| check_retention(objects, flow))?;
     let relations: BTreeMap<String, RelationId> = inputs
         .iter()
         .map(|input| input.name.clone())
@@ -440,6 +443,30 @@ pub fn columns_of<'a>(
         })
     };
     names.map(find).collect()
+}
+
+/// Refuses a retention that would let go of nothing: no watermark moves, or no column has an age.
+fn check_retention(objects: &Objects, flow: &FlowPlan) -> Result<(), SqlError> {
+    let aged = flow.window_end.or(flow.event_time).is_some();
+    if flow.retention_ms.is_none() || (aged && !flow.timed_inputs.is_empty()) {
+        return Ok(());
+    }
+    let message = match flow.timed_inputs.is_empty() {
+        true => "retention goes by the watermark, but no source of this view has one",
+        false => {
+            "retention goes by event time, but the view has neither such a column nor window_end"
+        }
+    };
+    let query = objects
+        .get(&flow.name)
+        .and_then(|object| object.query.as_ref());
+    let error = match query {
+        Some(query) => query.source.error_at_start(message),
+        None => SqlError::new(message),
+    };
+    Err(error.hint(
+        "declare WATERMARK FOR ts AS ts - INTERVAL '5 seconds' on the source and have ts or window_end among the view's columns, or leave retention out",
+    ))
 }
 
 /// Over a view that is windowed itself the planner does not know the window any more; its column has kept the name.
