@@ -202,17 +202,26 @@ const CALLS_SQL: &str = "count(*), count(s), sum(cast(k as decimal(38,0))), sum(
 fn case(which: usize, changelog: Changelog) -> (Graph, String) {
     let mut b = Builder::default();
     let l = b.relation("l", row_schema(), changelog);
-    let kind = if which.is_multiple_of(2) {
-        JoinKind::Inner
-    } else {
-        JoinKind::Left
-    };
-    let word = if which.is_multiple_of(2) {
-        "join"
-    } else {
-        "left join"
-    };
     let sql = match which / 2 {
+        0..=2 => alone(&mut b, l, which, changelog),
+        3..=5 => joined(&mut b, l, which, changelog),
+        8..=12 => of_other_kinds(&mut b, l, which, changelog),
+        _ => deep(&mut b, l, which, changelog),
+    };
+    (b.graph(), sql)
+}
+
+/// Of joins that come in both kinds: the kind and its word.
+fn inner_or_left(which: usize) -> (JoinKind, &'static str) {
+    match which % 2 {
+        0 => (JoinKind::Inner, "join"),
+        _ => (JoinKind::Left, "left join"),
+    }
+}
+
+/// Without a join.
+fn alone(b: &mut Builder, l: usize, which: usize, changelog: Changelog) -> String {
+    match which / 2 {
         0 => {
             let f = b.filter(l, "k > 0 or s is null");
             b.project(
@@ -236,7 +245,7 @@ fn case(which: usize, changelog: Changelog) -> (Graph, String) {
             let group = group.join(", ");
             format!("select {group}, {CALLS_SQL} from l group by {group}")
         }
-        2 => {
+        _ => {
             let r = b.relation("r", row_schema(), changelog);
             let u = if which.is_multiple_of(2) {
                 b.union(vec![l, r, l])
@@ -250,6 +259,13 @@ fn case(which: usize, changelog: Changelog) -> (Graph, String) {
             ];
             format!("select {CALLS_SQL} from {}", from[which % 2])
         }
+    }
+}
+
+/// Two relations, by keys and more.
+fn joined(b: &mut Builder, l: usize, which: usize, changelog: Changelog) -> String {
+    let (kind, word) = inner_or_left(which);
+    match which / 2 {
         3 => {
             let r = b.relation("r", row_schema(), changelog);
             b.join(kind, [l, r], &[("k", "k")], None);
@@ -260,11 +276,18 @@ fn case(which: usize, changelog: Changelog) -> (Graph, String) {
             b.join(kind, [l, r], &[("s", "s"), ("k", "k")], Some("f > f_r"));
             format!("select * from l {word} r on l.s = r.s and l.k = r.k and l.f > r.f")
         }
-        5 => {
+        _ => {
             let same = b.relation("l", row_schema(), changelog);
             b.join(kind, [l, same], &[("k", "k + 1")], Some("t <= t_r"));
             format!("select * from l {word} l as m on l.k = m.k + 1 and l.t <= m.t")
         }
+    }
+}
+
+/// An operator over another.
+fn deep(b: &mut Builder, l: usize, which: usize, changelog: Changelog) -> String {
+    let (kind, word) = inner_or_left(which);
+    match which / 2 {
         6 => {
             let r = b.relation("r", row_schema(), changelog);
             let j = b.join(kind, [l, r], &[("k", "k")], None);
@@ -293,31 +316,6 @@ fn case(which: usize, changelog: Changelog) -> (Graph, String) {
                 left join (select s, count(*), max(k) from r group by s) as g on l.s = g.s"
             )
         }
-        8..=10 => {
-            // Each kind by key alone, and with a residual condition.
-            let kind = [JoinKind::Semi, JoinKind::Anti, JoinKind::Full][which / 2 - 8];
-            let r = b.relation("r", row_schema(), changelog);
-            let filter = (which % 2 == 1).then_some("f > f_r");
-            b.join(kind, [l, r], &[("k", "k")], filter);
-            let on = ["l.k = r.k", "l.k = r.k and l.f > r.f"][which % 2];
-            let word = ["left semi join", "left anti join", "full join"][which / 2 - 8];
-            format!("select * from l {word} r on {on}")
-        }
-        11 => {
-            // Without a key.
-            let r = b.relation("r", row_schema(), changelog);
-            b.join(kind, [l, r], &[], Some("k < k_r"));
-            format!("select * from l {word} r on l.k < r.k")
-        }
-        12 => {
-            let r = b.relation("r", row_schema(), changelog);
-            let filter = (which % 2 == 1).then_some("f > f_r");
-            b.join(JoinKind::Mark, [l, r], &[("k", "k")], filter);
-            let on = ["l.k = r.k", "l.k = r.k and l.f > r.f"][which % 2];
-            format!(
-                "select l.*, true from l left semi join r on {on} union all select l.*, false from l left anti join r on {on}"
-            )
-        }
         _ => {
             let inner = b.aggregate(l, &["k", "s"], &["count|", "sum|f", "min|t", "max|d"], None);
             let p = b.project(
@@ -336,8 +334,39 @@ fn case(which: usize, changelog: Changelog) -> (Graph, String) {
                 from l group by l.k, s) group by s"
             )
         }
-    };
-    (b.graph(), sql)
+    }
+}
+
+/// Semi, anti, full and mark joins, and those without a key.
+fn of_other_kinds(b: &mut Builder, l: usize, which: usize, changelog: Changelog) -> String {
+    let (kind, word) = inner_or_left(which);
+    match which / 2 {
+        8..=10 => {
+            // Each kind by key alone, and with a residual condition.
+            let kind = [JoinKind::Semi, JoinKind::Anti, JoinKind::Full][which / 2 - 8];
+            let r = b.relation("r", row_schema(), changelog);
+            let filter = (which % 2 == 1).then_some("f > f_r");
+            b.join(kind, [l, r], &[("k", "k")], filter);
+            let on = ["l.k = r.k", "l.k = r.k and l.f > r.f"][which % 2];
+            let word = ["left semi join", "left anti join", "full join"][which / 2 - 8];
+            format!("select * from l {word} r on {on}")
+        }
+        11 => {
+            // Without a key.
+            let r = b.relation("r", row_schema(), changelog);
+            b.join(kind, [l, r], &[], Some("k < k_r"));
+            format!("select * from l {word} r on l.k < r.k")
+        }
+        _ => {
+            let r = b.relation("r", row_schema(), changelog);
+            let filter = (which % 2 == 1).then_some("f > f_r");
+            b.join(JoinKind::Mark, [l, r], &[("k", "k")], filter);
+            let on = ["l.k = r.k", "l.k = r.k and l.f > r.f"][which % 2];
+            format!(
+                "select l.*, true from l left semi join r on {on} union all select l.*, false from l left anti join r on {on}"
+            )
+        }
+    }
 }
 
 const CASES: usize = 28;

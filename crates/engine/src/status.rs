@@ -88,7 +88,7 @@ pub struct InputStatus {
 }
 
 /// A node of the pipeline's drawing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct OperatorStatus {
     /// Unique in the pipeline: `view/operator-n`, or the input's name.
     pub id: String,

@@ -123,23 +123,14 @@ fn window(
     refuse_taken_names(&input, name)?;
     let time = time_expr(call.time, &input, context)?;
     if kind == Kind::Session {
-        let mut keys = Vec::with_capacity(call.keys.len());
-        for key in call.keys {
-            keys.push(context.sql_to_expr(key, input.schema())?);
-        }
         let [gap] = call.lengths.as_slice() else {
             return Err(wrong("arguments are missing"));
         };
-        let span = gap.span();
-        let gap = length(gap.clone(), context)?;
-        return match gap.months {
-            0 => sessions(input, time, keys, gap.us),
-            _ => Err(refusal(
-                span,
-                "months and years have no fixed length",
-                "write the gap of a session in days, hours, minutes or seconds",
-            )),
-        };
+        let gap = gap_us(gap.clone(), context)?;
+        let keys = call.keys.into_iter();
+        let keys = keys.map(|key| context.sql_to_expr(key, input.schema()));
+        let keys = keys.collect::<Result<_>>()?;
+        return sessions(input, time, keys, gap);
     }
     let lengths = call
         .lengths
@@ -190,6 +181,20 @@ fn window(
         zone,
     };
     unnested(input, windows.call(time))
+}
+
+/// Of a session.
+fn gap_us(gap: ast::Expr, context: &mut dyn RelationPlannerContext) -> Result<i64> {
+    let span = gap.span();
+    let gap = length(gap, context)?;
+    if gap.months != 0 {
+        return Err(refusal(
+            span,
+            "months and years have no fixed length",
+            "write the gap of a session in days, hours, minutes or seconds",
+        ));
+    }
+    Ok(gap.us)
 }
 
 /// A time zone's name.

@@ -315,69 +315,78 @@ fn outputs(
 ) -> Result<Vec<OutputPlan>, SqlError> {
     let mut outputs = Vec::new();
     for object in own {
-        let (relation, kind) = match &object.definition {
+        let kind = match &object.definition {
             Definition::Sink(sink) => {
-                let Some(relation) = relations.get(&sink.from).copied() else {
-                    continue;
-                };
-                let kind = match sink.connector.as_str() {
-                    "topic" => {
-                        let topic = topic_info(log, &sink_topic(sink))?;
-                        if plan.inputs.iter().any(|input| input.topic.id == topic.id) {
-                            let message = format!(
-                                "sink {} writes the topic {} that its own pipeline reads",
-                                sink.name, topic.name
-                            );
-                            return Err(SqlError::new(message).hint("write into another topic"));
-                        }
-                        let rows = Rows {
-                            schema: plan.schema(relation),
-                            append_only: plan.append_only(relation),
-                            key: plan.key(relation),
-                        };
-                        let records = topic_sink::records(sink, rows, &object.places)?;
-                        OutputKind::Topic { topic, records }
-                    }
-                    _ => OutputKind::Changelog {
-                        topic: topic_info(log, &changelog_topic(&sink.name))?,
-                        sink: sink.clone(),
-                    },
-                };
-                (relation, kind)
+                let relation = relations.get(&sink.from).copied();
+                relation.map(|relation| {
+                    sink_kind(object, sink, plan, relation, log).map(|kind| (relation, kind))
+                })
             }
             Definition::Alert(alert) => {
-                let Some(relation) = relations.get(&alert.name).copied() else {
-                    continue;
-                };
-                let flow = &plan.flows[relation - plan.inputs.len()];
-                let key = key_columns(alert, &flow.schema, flow.key.as_deref(), flow.window_end)?;
-                let topic = topic_info(log, &alert_topic(&alert.name))?;
-                (
-                    relation,
-                    OutputKind::Alert {
-                        topic,
-                        def: alert.clone(),
-                        key,
-                        window_end: flow.window_end,
-                    },
-                )
+                let relation = relations.get(&alert.name).copied();
+                relation.map(|relation| {
+                    alert_kind(alert, plan, relation, log).map(|kind| (relation, kind))
+                })
             }
-            _ => continue,
+            _ => None,
         };
-        let fingerprint = fingerprint(
-            objects
-                .closure(&object.name)
-                .iter()
-                .map(|object| object.text.as_str()),
-        );
+        let Some((relation, kind)) = kind.transpose()? else {
+            continue;
+        };
+        let closure = objects.closure(&object.name);
         outputs.push(OutputPlan {
             name: object.name.clone(),
-            fingerprint,
+            fingerprint: fingerprint(closure.iter().map(|object| object.text.as_str())),
             relation,
             kind,
         });
     }
     Ok(outputs)
+}
+
+fn sink_kind(
+    object: &Object,
+    sink: &SinkDef,
+    plan: &PipelinePlan,
+    relation: RelationId,
+    log: &dyn StepLog,
+) -> Result<OutputKind, SqlError> {
+    if sink.connector != "topic" {
+        return Ok(OutputKind::Changelog {
+            topic: topic_info(log, &changelog_topic(&sink.name))?,
+            sink: sink.clone(),
+        });
+    }
+    let topic = topic_info(log, &sink_topic(sink))?;
+    if plan.inputs.iter().any(|input| input.topic.id == topic.id) {
+        let message = format!(
+            "sink {} writes the topic {} that its own pipeline reads",
+            sink.name, topic.name
+        );
+        return Err(SqlError::new(message).hint("write into another topic"));
+    }
+    let rows = Rows {
+        schema: plan.schema(relation),
+        append_only: plan.append_only(relation),
+        key: plan.key(relation),
+    };
+    let records = topic_sink::records(sink, rows, &object.places)?;
+    Ok(OutputKind::Topic { topic, records })
+}
+
+fn alert_kind(
+    alert: &AlertDef,
+    plan: &PipelinePlan,
+    relation: RelationId,
+    log: &dyn StepLog,
+) -> Result<OutputKind, SqlError> {
+    let flow = &plan.flows[relation - plan.inputs.len()];
+    Ok(OutputKind::Alert {
+        topic: topic_info(log, &alert_topic(&alert.name))?,
+        def: alert.clone(),
+        key: key_columns(alert, &flow.schema, flow.key.as_deref(), flow.window_end)?,
+        window_end: flow.window_end,
+    })
 }
 
 /// What makes a sink into a topic impossible is told when it is created.

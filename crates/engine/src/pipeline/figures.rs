@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 use std::time::Instant;
 
-use super::core::Core;
+use super::core::{Core, FlowState, InputState};
+use super::plan::{FlowPlan, InputPlan, OutputKind, OutputPlan, PipelinePlan};
 use super::run::Bookkeeping;
 use super::shared::Shared;
-use super::tables::Table;
 use super::watermark;
 use crate::status::OperatorStatus;
 
@@ -42,130 +42,115 @@ fn shown(watermark: i64) -> Option<i64> {
 
 fn operators(core: &Core, shared: &Shared, elapsed: f64) -> Vec<OperatorStatus> {
     let before = std::mem::take(&mut shared.visible.lock().operators);
-    let rate = |id: &str, rows_out: u64| {
-        let then = before
-            .iter()
-            .find(|operator| operator.id == id)
-            .map_or(0, |operator| operator.rows_out);
-        rows_out.saturating_sub(then) as f64 / elapsed
-    };
-    let mut all = Vec::new();
-    for (input, plan) in core.inputs.iter().zip(&core.plan.inputs) {
-        let spilled = input
-            .table
-            .as_ref()
-            .map_or_else(Default::default, Table::spilled);
-        all.push(OperatorStatus {
-            id: plan.name.clone(),
-            view: None,
-            kind: if plan.is_table() { "table" } else { "source" }.to_owned(),
-            label: plan.name.clone(),
-            detail: format!("topic {}", plan.topic.name),
-            late_rows: 0,
-            inputs: Vec::new(),
-            rows_in: input.rows,
-            rows_out: input.rows,
-            rows_per_s: rate(&plan.name, input.rows),
-            state_bytes: input
-                .table
-                .as_ref()
-                .map_or(0, |table| table.state_bytes() as u64),
-            state_rows: input.table.as_ref().map_or(0, |table| table.rows() as u64),
-            busy_us: 0,
-            spilled_bytes: spilled.bytes as u64,
-            state_loads: spilled.loads,
-            watermark_us: shown(input.watermark),
-        });
-    }
-    for (flow, plan) in core.flows.iter().zip(&core.plan.flows) {
-        for (node, status) in plan.graph.nodes.iter().zip(flow.dataflow.status()) {
-            if node.op.relation().is_some() {
-                continue;
-            }
-            let id = operator_id(&core.plan, plan, node);
-            let inputs = node.inputs.iter().map(|input| {
-                let node = plan.graph.nodes.iter().find(|node| node.id == *input);
-                node.map_or_else(String::new, |node| operator_id(&core.plan, plan, node))
-            });
-            all.push(OperatorStatus {
-                rows_per_s: rate(&id, status.rows_out),
-                id,
-                view: Some(plan.name.clone()),
-                kind: status.kind.to_owned(),
-                label: status.key.clone(),
-                detail: headwater_sql::explain::operation(node, &plan.graph),
-                late_rows: if status.kind == "aggregate" {
-                    flow.late
-                } else {
-                    0
-                },
-                inputs: inputs.collect(),
-                rows_in: status.rows_in,
-                rows_out: status.rows_out,
-                state_bytes: status.state_bytes as u64,
-                state_rows: status.state_rows as u64,
-                busy_us: status.busy_ns / 1_000,
-                spilled_bytes: status.spilled.bytes as u64,
-                state_loads: status.spilled.loads,
-                watermark_us: shown(flow.watermark),
-            });
-        }
-        all.push(OperatorStatus {
-            id: plan.name.clone(),
-            view: Some(plan.name.clone()),
-            kind: if plan.is_alert { "alert" } else { "view" }.to_owned(),
-            label: plan.name.clone(),
-            detail: String::new(),
-            late_rows: flow.late,
-            inputs: plan
-                .graph
-                .root()
-                .map(|root| operator_id(&core.plan, plan, root))
-                .into_iter()
-                .collect(),
-            rows_in: flow.rows_out,
-            rows_out: flow.rows_out,
-            rows_per_s: rate(&plan.name, flow.rows_out),
-            state_bytes: 0,
-            state_rows: 0,
-            busy_us: 0,
-            spilled_bytes: 0,
-            state_loads: 0,
-            watermark_us: shown(flow.watermark),
-        });
-    }
-    for output in core
-        .plan
-        .outputs
+    let mut all: Vec<OperatorStatus> = core
+        .inputs
         .iter()
-        .filter(|output| !matches!(output.kind, super::plan::OutputKind::Alert { .. }))
-    {
-        all.push(OperatorStatus {
-            id: output.name.clone(),
-            view: None,
-            kind: "sink".to_owned(),
-            label: output.name.clone(),
-            detail: String::new(),
-            late_rows: 0,
-            inputs: vec![core.plan.relation_name(output.relation).to_owned()],
-            rows_in: 0,
-            rows_out: 0,
-            rows_per_s: 0.0,
-            state_bytes: 0,
-            state_rows: 0,
-            busy_us: 0,
-            spilled_bytes: 0,
-            state_loads: 0,
-            watermark_us: None,
-        });
+        .zip(&core.plan.inputs)
+        .map(|(input, plan)| of_input(input, plan))
+        .collect();
+    for (flow, plan) in core.flows.iter().zip(&core.plan.flows) {
+        all.extend(of_flow(&core.plan, flow, plan));
+        all.push(of_view(&core.plan, flow, plan));
+    }
+    let written = |output: &&OutputPlan| !matches!(output.kind, OutputKind::Alert { .. });
+    let outputs = core.plan.outputs.iter().filter(written);
+    all.extend(outputs.map(|output| {
+        named(&output.name, "sink", |sink| {
+            sink.inputs = vec![core.plan.relation_name(output.relation).to_owned()];
+        })
+    }));
+    for operator in &mut all {
+        let then = before.iter().find(|then| then.id == operator.id);
+        let then = then.map_or(0, |then| then.rows_out);
+        operator.rows_per_s = operator.rows_out.saturating_sub(then) as f64 / elapsed;
     }
     all
 }
 
+/// An end of the graph under its own name: all that it does not say of itself is zero.
+fn named(name: &str, kind: &str, say: impl FnOnce(&mut OperatorStatus)) -> OperatorStatus {
+    let mut status = OperatorStatus {
+        id: name.to_owned(),
+        kind: kind.to_owned(),
+        label: name.to_owned(),
+        ..OperatorStatus::default()
+    };
+    say(&mut status);
+    status
+}
+
+fn of_input(input: &InputState, plan: &InputPlan) -> OperatorStatus {
+    let kind = if plan.is_table() { "table" } else { "source" };
+    named(&plan.name, kind, |status| {
+        status.detail = format!("topic {}", plan.topic.name);
+        status.rows_in = input.rows;
+        status.rows_out = input.rows;
+        status.watermark_us = shown(input.watermark);
+        if let Some(table) = &input.table {
+            let spilled = table.spilled();
+            status.state_bytes = table.state_bytes() as u64;
+            status.state_rows = table.rows() as u64;
+            status.spilled_bytes = spilled.bytes as u64;
+            status.state_loads = spilled.loads;
+        }
+    })
+}
+
+fn of_view(pipeline: &PipelinePlan, flow: &FlowState, plan: &FlowPlan) -> OperatorStatus {
+    let kind = if plan.is_alert { "alert" } else { "view" };
+    let root = plan.graph.root();
+    named(&plan.name, kind, |status| {
+        status.view = Some(plan.name.clone());
+        status.late_rows = flow.late;
+        status.inputs = root
+            .map(|root| operator_id(pipeline, plan, root))
+            .into_iter()
+            .collect();
+        status.rows_in = flow.rows_out;
+        status.rows_out = flow.rows_out;
+        status.watermark_us = shown(flow.watermark);
+    })
+}
+
+/// Every operator of a view but its leaves, which are drawn as the relations that they read.
+fn of_flow(pipeline: &PipelinePlan, flow: &FlowState, plan: &FlowPlan) -> Vec<OperatorStatus> {
+    let nodes = plan.graph.nodes.iter().zip(flow.dataflow.status());
+    let own = nodes.filter(|(node, _)| node.op.relation().is_none());
+    own.map(|(node, status)| {
+        let inputs = node.inputs.iter().map(|input| {
+            let node = plan.graph.nodes.iter().find(|node| node.id == *input);
+            node.map_or_else(String::new, |node| operator_id(pipeline, plan, node))
+        });
+        OperatorStatus {
+            id: operator_id(pipeline, plan, node),
+            view: Some(plan.name.clone()),
+            kind: status.kind.to_owned(),
+            label: status.key.clone(),
+            detail: headwater_sql::explain::operation(node, &plan.graph),
+            late_rows: if status.kind == "aggregate" {
+                flow.late
+            } else {
+                0
+            },
+            inputs: inputs.collect(),
+            rows_in: status.rows_in,
+            rows_out: status.rows_out,
+            rows_per_s: 0.0,
+            state_bytes: status.state_bytes as u64,
+            state_rows: status.state_rows as u64,
+            busy_us: status.busy_ns / 1_000,
+            spilled_bytes: status.spilled.bytes as u64,
+            state_loads: status.spilled.loads,
+            watermark_us: shown(flow.watermark),
+        }
+    })
+    .collect()
+}
+
 /// A leaf is drawn as the relation that it reads.
 pub(crate) fn operator_id(
-    pipeline: &super::plan::PipelinePlan,
-    plan: &super::plan::FlowPlan,
+    pipeline: &PipelinePlan,
+    plan: &FlowPlan,
     node: &headwater_sql::graph::Node,
 ) -> String {
     match node.op.relation() {

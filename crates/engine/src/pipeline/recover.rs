@@ -29,6 +29,18 @@ pub struct History {
     pub whole: bool,
 }
 
+impl History {
+    /// Of a generation whose genesis has just been written.
+    pub fn begun(generation: u64, genesis: Genesis) -> Self {
+        Self {
+            generation,
+            genesis,
+            steps: Vec::new(),
+            whole: true,
+        }
+    }
+}
+
 /// All that the step topic holds.
 pub fn read_records(
     log: &dyn StepLog,

@@ -24,7 +24,7 @@ use super::output::SharedTopics;
 use super::plan::{FlowPlan, InputDef, InputPlan, OutputKind, PipelinePlan};
 use super::publish::Publish;
 use super::record::{Position, StepRecord};
-use super::recover::{self, failure};
+use super::recover::{self, History, failure};
 use super::run::{Bookkeeping, Runner, ends};
 use super::seed::Seeds;
 use super::shared::{NodeMemory, Shared};
@@ -206,35 +206,31 @@ fn recovered(
     core.allow(shared.allowance())?;
     let start = core.positions();
     let now_ms = around.config.clock.now_ms();
-    let mut anchors = Vec::new();
-    let (generation, genesis, steps, whole) = match (
-        recover::next_generation(&plan, before.as_ref(), start),
-        before,
-    ) {
-        (None, Some(history)) => (
-            history.generation,
-            history.genesis,
-            history.steps,
-            history.whole,
-        ),
+    let next = recover::next_generation(&plan, before.as_ref(), start);
+    let (history, begun) = match (next, before) {
+        (None, Some(history)) => (history, None),
         (next, before) => {
             let genesis = next.unwrap_or_default();
             let generation = before.map_or(1, |history| history.generation + 1);
-            let begun = recover::begin(
-                log.as_ref(),
-                around.steps,
-                (generation, &genesis),
-                now_ms,
-                shared,
-            )?;
-            anchors.push(Anchor {
-                step: 0,
-                offset: begun,
-                positions: genesis.base.clone(),
-            });
-            (generation, genesis, Vec::new(), true)
+            let begins = (generation, &genesis);
+            let offset = recover::begin(log.as_ref(), around.steps, begins, now_ms, shared)?;
+            (History::begun(generation, genesis), Some(offset))
         }
     };
+    let History {
+        generation,
+        genesis,
+        steps,
+        whole,
+    } = history;
+    let mut anchors: Vec<Anchor> = begun
+        .into_iter()
+        .map(|offset| Anchor {
+            step: 0,
+            offset,
+            positions: genesis.base.clone(),
+        })
+        .collect();
     core.generation = generation;
     place(&mut core, &genesis.base);
     anchors.extend(Anchor::of(&steps));
