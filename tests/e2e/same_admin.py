@@ -43,6 +43,7 @@ def metadata(run):
             run.ask("unknown", "Metadata", v, {"Topics": [{"Name": "not there"}, {"Name": "nor-here"}], **off})
             made = f"auto-{v}"
             ask = {"Topics": [{"Name": made}], "AllowAutoTopicCreation": True}
+            run.ask("first use", "Metadata", v, ask)
             eventually(lambda: run.peer.call("Metadata", v, ask)["Topics"][0]["ErrorCode"] == 0, what=f"{made} is made")
             run.ask("made when first used", "Metadata", v, ask)
         if 8 <= v <= 10:
@@ -51,6 +52,9 @@ def metadata(run):
             run.ask("by id", "Metadata", v, {"Topics": [{"TopicId": run.ids[topic], "Name": None}], **off})
             run.ask("unknown id", "Metadata", v, {"Topics": [{"TopicId": NOWHERE, "Name": None}], **off})
             run.ask("id and name", "Metadata", v, {"Topics": [{"TopicId": run.ids[topic], "Name": topic}], **off})
+            run.ask("id and empty name", "Metadata", v, {"Topics": [{"TopicId": run.ids[topic], "Name": ""}], **off})
+            run.ask("unknown id and a name", "Metadata", v, {"Topics": [{"TopicId": NOWHERE, "Name": topic}], **off})
+            run.ask("id beside a name", "Metadata", v, {"Topics": [{"TopicId": run.ids[topic], "Name": None}, {"Name": "not there"}], **off})
             run.ask("neither", "Metadata", v, {"Topics": [{"Name": None}], **off})
             run.ask("topic rights", "Metadata", v, {"Topics": [{"Name": topic}], **off, "IncludeTopicAuthorizedOperations": True})
 
@@ -228,6 +232,8 @@ def users(run):
         run.ask(label, "AlterUserScramCredentials", 0, {"Deletions": [], "Upsertions": [], **body})
     for label, named in {"one": ["ada"], "unknown": ["nobody"], "twice": ["ada", "ada"], "none": []}.items():
         run.ask(label, "DescribeUserScramCredentials", 0, {"Users": [{"Name": n} for n in named]})
+    nobody = [{"Name": "nobody", "Mechanism": m} for m in (1, 2)]
+    run.ask("deletes nobody twice", "AlterUserScramCredentials", 0, {"Deletions": nobody, "Upsertions": []})
     run.ask("deletes", "AlterUserScramCredentials", 0, {"Deletions": [{"Name": "ada", "Mechanism": 1}], "Upsertions": []})
 
 

@@ -211,6 +211,9 @@ def consumer_groups(run):
         run.ask(f"commit of an old client, v{v}", "OffsetCommit", 7, commit(run, 7, group, "beats", member=member, number=epoch))
         run.ask(f"commit, v{v}", "OffsetCommit", 9, commit(run, 9, group, "beats", member=member, number=epoch))
         run.ask("leaves", "ConsumerGroupHeartbeat", v, beat(group, v, -1, member))
+        member = run.ask("joins again", "ConsumerGroupHeartbeat", v, beat(group, v))["MemberId"]
+        removed = [{"MemberId": who, "GroupInstanceId": None} for who in ("stranger", member)]
+        run.ask(f"is removed by an administrator, v{v}", "LeaveGroup", 5, {"GroupId": group, "Members": removed})
         run.ask(f"deletes after v{v}", "DeleteGroups", 2, {"GroupsNames": [group]})
 
 

@@ -7,7 +7,7 @@ mod rights;
 
 use common::{Client, Node};
 use headwater_wire::messages as m;
-use headwater_wire::{KafkaString, Message, Request};
+use headwater_wire::{ErrorCode, KafkaString, Message, Request};
 
 fn s(text: &str) -> KafkaString {
     text.to_owned().into()
@@ -539,5 +539,40 @@ async fn described_topics_come_in_pages_and_with_lists_that_are_not_null() {
     let second = client.call(0, &request).await;
     assert_eq!(second.topics[0].partitions[0].partition_index, 1);
     assert!(second.next_cursor.is_none());
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn metadata_by_id_looks_at_no_name_and_the_first_use_makes_a_topic() {
+    use m::metadata_request::MetadataRequestTopic;
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    let mut ask = async |topics: Vec<MetadataRequestTopic>| {
+        let request = m::MetadataRequestData {
+            topics: Some(topics),
+            allow_auto_topic_creation: true,
+            ..Default::default()
+        };
+        client.call(12, &request).await.topics
+    };
+    let named = |name| MetadataRequestTopic {
+        name: Some(s(name)),
+        ..Default::default()
+    };
+    let first = ask(vec![named("used")]).await;
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    assert_eq!(
+        (first[0].error_code, first[0].partitions.len()),
+        (unknown, 0)
+    );
+    let made = ask(vec![named("used")]).await.remove(0);
+    assert_eq!(made.error_code, 0);
+    // Java's client sends an empty name with the id.
+    let by_id = MetadataRequestTopic {
+        topic_id: made.topic_id,
+        ..named("")
+    };
+    let told = ask(vec![by_id, named("not this one")]).await;
+    assert_eq!(told, [made]);
     node.stop().await;
 }

@@ -3,7 +3,7 @@
 //! A client sends the salted password; kept are only the two keys that follow from it, so that whoever reads the log can
 //! check a login but not make one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -177,16 +177,6 @@ impl ScramUsers {
         deletions: &[(String, i8)],
         upsertions: &[ScramUpsertion],
     ) -> Vec<(String, Result<ScramChange, ScramError>)> {
-        let upserted = upsertions.iter().map(|one| one.user.as_str());
-        let named: Vec<&str> = upserted
-            .chain(deletions.iter().map(|(user, _)| user.as_str()))
-            .collect();
-        let mut seen = BTreeSet::new();
-        let twice: BTreeSet<&str> = named
-            .iter()
-            .copied()
-            .filter(|user| !seen.insert(*user))
-            .collect();
         let upserts = upsertions
             .iter()
             .map(|one| (one.user.as_str(), plan_upsertion(one)));
@@ -194,11 +184,16 @@ impl ScramUsers {
             .iter()
             .map(|(user, mechanism)| (user.as_str(), self.plan_deletion(user, *mechanism)));
         let mut out: Vec<(String, Result<ScramChange, ScramError>)> = Vec::new();
+        let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         for (user, planned) in upserts.chain(deletes) {
-            if !twice.contains(user) {
-                out.push((user.to_owned(), planned));
-            } else if !out.iter().any(|(told, _)| told == user) {
-                out.push((user.to_owned(), Err(ScramError::Twice)));
+            match places.get(user).and_then(|place| out.get_mut(*place)) {
+                // What was wrong with the first mention is told rather than that there is a second one.
+                Some((_, first @ Ok(_))) => *first = Err(ScramError::Twice),
+                Some(_) => {}
+                None => {
+                    places.insert(user, out.len());
+                    out.push((user.to_owned(), planned));
+                }
             }
         }
         out
@@ -327,6 +322,9 @@ mod tests {
         assert_eq!(outcome(1), ("b", None));
         assert_eq!(outcome(2), ("c", Some(&ScramError::NotThere)));
         assert_eq!(planned.len(), 3);
+        // The first fault is told.
+        let planned = users.plan(&[("c".into(), 1), ("c".into(), 2)], &[]);
+        assert_eq!(planned, [("c".to_owned(), Err(ScramError::NotThere))]);
     }
 
     #[test]

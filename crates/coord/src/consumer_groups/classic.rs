@@ -189,7 +189,7 @@ impl ConsumerGroup {
         }
     }
 
-    /// LeaveGroup, by the members themselves or an administrator.
+    /// LeaveGroup, by the members themselves or an administrator, who may remove members of either protocol.
     pub fn classic_leave(
         &mut self,
         leavers: &[Leaver],
@@ -207,8 +207,7 @@ impl ConsumerGroup {
                     Some(_) => return Err(GroupError::FencedInstanceId),
                 },
             };
-            let classic = self.members.get(&id).is_some_and(|m| m.classic.is_some());
-            if !classic || gone.contains(&id) {
+            if !self.members.contains_key(&id) || gone.contains(&id) {
                 return Err(GroupError::UnknownMemberId);
             }
             gone.push(id);

@@ -79,7 +79,9 @@ impl Txn {
         if !self.bumps {
             return false;
         }
-        let bumped = by.id == self.producer_id && i32::from(self.epoch) == i32::from(by.epoch) + 1;
+        // The very last epoch is nobody's: a producer that timed out with the one before is fenced by it.
+        let bumped =
+            by.id == self.producer_id && by.epoch < EPOCH_MAX && self.epoch == by.epoch + 1;
         let renamed = by.id == self.previous_id && by.epoch == EPOCH_MAX && self.epoch == 0;
         bumped || renamed
     }

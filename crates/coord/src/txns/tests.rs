@@ -162,6 +162,24 @@ fn the_last_epoch_is_followed_by_a_new_producer_id() {
 }
 
 #[test]
+fn a_producer_that_timed_out_at_the_last_epoch_is_fenced() {
+    let mut txn = begun();
+    txn.epoch = i16::MAX - 1;
+    let me = txn.producer();
+    let txn = after(&txn, add(me, true));
+    let step = txn.step(Command::Tick, 1_000_000).unwrap();
+    assert_eq!(step.effect, Effect::End(Ending::Abort));
+    let done = step.txn.completed(1_000_000);
+    let again = Command::End {
+        by: me,
+        ending: Ending::Abort,
+        bumps: true,
+        fresh_id: None,
+    };
+    assert_eq!(refusal(&done, again), TxnError::ProducerFenced);
+}
+
+#[test]
 fn a_new_producer_aborts_what_is_open_and_fences_the_old_one() {
     let txn = after(&begun(), add(producer(5, 0), false));
     let step = txn.step(init(None), 2).unwrap();

@@ -35,7 +35,7 @@ impl Handle for MetadataRequestData {
             Some(wanted) => {
                 let create =
                     self.allow_auto_topic_creation && call.broker().config().auto_create_topics;
-                named(&call, wanted, create, operations).await
+                named(&call, only_ids(wanted), create, operations).await
             }
             None => {
                 let catalog = call.broker().catalog();
@@ -88,12 +88,13 @@ async fn named(
     create: bool,
     operations: bool,
 ) -> Vec<MetadataResponseTopic> {
+    // From before: as with Kafka, whose nodes first have to learn of it, a topic that this request makes is there for the next one.
+    let catalog = call.broker().catalog();
     let failed = if create {
         create_missing(call, &wanted).await
     } else {
         HashMap::new()
     };
-    let catalog = call.broker().catalog();
     let by_name = |name: KafkaString| {
         let error = match catalog.topic(name.as_str()) {
             // Nobody learns whether a topic exists that they may not see.
@@ -115,23 +116,35 @@ async fn named(
             ..Default::default()
         }
     };
-    let one = |topic: MetadataRequestTopic| match topic.name {
-        Some(name) => by_name(name),
-        None => match catalog.topic_by_id(ids::topic_id(topic.topic_id)) {
-            Some(found) if may(call, Operation::Describe, &found.name) => {
-                describe(call, found, operations)
-            }
-            _ => unknown_id(topic.topic_id),
-        },
+    let by_id = |id: KafkaUuid| match catalog.topic_by_id(ids::topic_id(id)) {
+        Some(found) if may(call, Operation::Describe, &found.name) => {
+            describe(call, found, operations)
+        }
+        _ => unknown_id(id),
     };
     // A topic that is asked for twice is told once.
     let mut seen = HashSet::new();
-    let mut first = |topic: &MetadataRequestTopic| {
-        let name = topic.name.as_ref().map(|name| name.as_str().to_owned());
-        seen.insert((name, ids::topic_id(topic.topic_id)))
+    let one = |topic: MetadataRequestTopic| {
+        let told = (
+            topic.topic_id,
+            topic.name.as_ref().map(|name| name.as_str().to_owned()),
+        );
+        seen.insert(told).then(|| match topic.name {
+            Some(name) => by_name(name),
+            None => by_id(topic.topic_id),
+        })
     };
-    let wanted = wanted.into_iter().filter(|topic| first(topic));
-    wanted.map(one).collect()
+    wanted.into_iter().filter_map(one).collect()
+}
+
+/// Where one topic is asked for by id, all are: Kafka's own clients send an empty name with the id.
+fn only_ids(mut wanted: Vec<MetadataRequestTopic>) -> Vec<MetadataRequestTopic> {
+    let by_id = |topic: &MetadataRequestTopic| topic.topic_id != KafkaUuid::default();
+    if wanted.iter().any(by_id) {
+        wanted.retain(by_id);
+        wanted.iter_mut().for_each(|topic| topic.name = None);
+    }
+    wanted
 }
 
 /// Makes the topics that are asked for by name and not there, all at once; gives the reasons of those that could not be made.

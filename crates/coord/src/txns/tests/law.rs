@@ -161,8 +161,8 @@ impl History {
         let bumped = self.txn.bumps;
         self.txn = self.txn.completed(self.now_ms);
         assert_eq!(self.txn, self.txn.completed(self.now_ms), "once is enough");
-        // A client that bumps learns its new epoch with the end, or by asking for the end again.
-        if bumped && self.bumps {
+        // A client that bumps learns its new epoch with the end, or by asking for the end again; the very last one fences all.
+        if bumped && self.bumps && self.txn.epoch < i16::MAX {
             self.identities.push(self.txn.producer());
         }
     }
