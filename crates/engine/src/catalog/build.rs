@@ -17,7 +17,7 @@ use crate::pipeline::plan::{
 };
 
 /// Grows when an operator keeps its state in another form, so that a newer program builds it anew and never misreads it.
-const STATE_VERSION: &str = "state 2";
+const STATE_VERSION: &str = "state 3";
 /// How long a partition may be silent unless its source says otherwise.
 const IDLE_MS_NEVER: i64 = i64::MAX / 4;
 
