@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use datafusion::arrow::array::{
@@ -18,7 +19,7 @@ use headwater_sql::{
     Planner, Session, SqlError, VERSIONS, explain, input_graph_at, physical_schema_of,
     topic_relation, topic_schema,
 };
-use headwater_views::{Query, batches_table, lazy_table, view_table};
+use headwater_views::{Query, QueryError, batches_table, lazy_table, view_table};
 
 use crate::builtin;
 use crate::catalog::Objects;
@@ -108,7 +109,7 @@ impl Engine {
             .adhoc
             .run(query)
             .await
-            .map_err(|error| SqlError::new(error.to_string()))?;
+            .map_err(|error| failed(&error))?;
         let mut rows = Vec::with_capacity(answer.rows);
         for batch in &answer.batches {
             let encoder = JsonEncoder::new(&batch.schema());
@@ -272,6 +273,20 @@ impl Engine {
             Box::new(pieces.clone().map(|taken| raw_rows(&taken?)))
         };
         lazy_table(topic_schema(), start).map_err(|error| SqlError::new(error.strip_backtrace()))
+    }
+}
+
+/// What ended a query, in our words.
+fn failed(error: &QueryError) -> SqlError {
+    let text = error.to_string();
+    let parts = ["Arrow error: ", "Execution error: ", "External error: "];
+    let told = parts
+        .iter()
+        .fold(text.as_str(), |told, part| told.trim_start_matches(part));
+    match told {
+        "Divide by zero error" => SqlError::new("division by zero")
+            .hint("divide by nullif(x, 0): the result is NULL then"),
+        other => SqlError::new(other),
     }
 }
 
@@ -439,10 +454,12 @@ async fn caught_up(
     let mut published = shared.published.subscribe();
     loop {
         let lacks = missing(shared, ends);
-        let starting = matches!(
-            shared.visible.lock().state,
-            crate::status::PipelineState::Starting
-        );
+        let first = shared.first_step_due.load(Ordering::Acquire);
+        let starting = {
+            let visible = shared.visible.lock();
+            matches!(visible.state, crate::status::PipelineState::Starting)
+                || (first && visible.step == 0)
+        };
         if (lacks == 0 && !starting) || shared.failed() {
             return lacks;
         }

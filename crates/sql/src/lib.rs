@@ -18,6 +18,7 @@ pub mod model;
 mod names;
 mod nearest;
 pub mod needs;
+mod nullsafe;
 mod order;
 pub mod over;
 pub mod parse;

@@ -10,10 +10,8 @@ use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::optimizer::{
     OptimizerRule, decorrelate_lateral_join::DecorrelateLateralJoin,
     decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
-    eliminate_cross_join::EliminateCrossJoin, eliminate_outer_join::EliminateOuterJoin,
-    extract_equijoin_predicate::ExtractEquijoinPredicate,
-    optimize_projections::OptimizeProjections, push_down_filter::PushDownFilter,
-    replace_distinct_aggregate::ReplaceDistinctWithAggregate,
+    eliminate_outer_join::EliminateOuterJoin, optimize_projections::OptimizeProjections,
+    push_down_filter::PushDownFilter, replace_distinct_aggregate::ReplaceDistinctWithAggregate,
     scalar_subquery_to_join::ScalarSubqueryToJoin, simplify_expressions::SimplifyExpressions,
 };
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
@@ -22,9 +20,10 @@ use datafusion::sql::sqlparser::ast::Statement;
 use crate::ast::Query;
 use crate::error::{Result, SqlError};
 use crate::names;
+use crate::nullsafe;
 use crate::plan::temporal::TemporalBounds;
 use crate::precedence;
-use crate::provider::Provider;
+use crate::provider::{Provider, RelationSource};
 use crate::pushdown::PushDownFilters;
 use crate::rewrite;
 use crate::session::Session;
@@ -121,8 +120,8 @@ pub(crate) fn optimize(
             Arc::new(DecorrelatePredicateSubquery::new()),
             Arc::new(ScalarSubqueryToJoin::new()),
             Arc::new(DecorrelateLateralJoin::new()),
-            Arc::new(ExtractEquijoinPredicate::new()),
-            Arc::new(EliminateCrossJoin::new()),
+            nullsafe::extract(),
+            nullsafe::flatten(),
             Arc::new(EliminateOuterJoin::new()),
             Arc::new(PushDownFilters(PushDownFilter::new())),
             Arc::new(OptimizeProjections::new()),
@@ -149,7 +148,9 @@ pub(crate) fn for_batch(
 pub(crate) fn relations(plan: &LogicalPlan) -> Result<Vec<String>> {
     let mut names = Vec::new();
     let visited = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
+        if let LogicalPlan::TableScan(scan) = node
+            && scan.source.downcast_ref::<RelationSource>().is_some()
+        {
             names.push(scan.table_name.table().to_owned());
         }
         Ok(TreeNodeRecursion::Continue)

@@ -15,7 +15,7 @@ use crate::ast::Query;
 use crate::error::{Result, SqlError};
 use crate::logical;
 use crate::plan::Planner;
-use crate::provider::Provider;
+use crate::provider::{Provider, RelationSource};
 use crate::source::Source;
 use crate::translate::{in_query, translate};
 
@@ -46,7 +46,10 @@ impl AdHoc {
         tables: &dyn Fn(&str) -> Option<Arc<dyn TableProvider>>,
     ) -> Result<LogicalPlan> {
         let bound = self.plan.transform_up_with_subqueries(|node| match node {
-            LogicalPlan::TableScan(mut scan) => {
+            // What a recursive query says of itself is no relation of the catalog.
+            LogicalPlan::TableScan(mut scan)
+                if scan.source.downcast_ref::<RelationSource>().is_some() =>
+            {
                 let name = scan.table_name.table().to_owned();
                 let table = tables(&name).ok_or_else(|| {
                     DataFusionError::Plan(format!(
@@ -72,6 +75,7 @@ impl Planner<'_> {
         let plan = logical::bind(&provider, query)?;
         let plan = logical::analyze(self.session(), plan)
             .map_err(|e| in_query(query, &e, &provider.function_names()))?;
+        let plan = self.apart(query, plan)?;
         let relations = logical::relations(&plan)?;
         let plan = logical::for_batch(self.session(), plan)
             .map_err(|e| in_query(query, &e, &provider.function_names()))?;

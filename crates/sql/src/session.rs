@@ -115,6 +115,7 @@ fn base() -> SessionState {
     let mut state = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_analyzer_rules(analyzer.rules)
+        .with_optimizer_rules(crate::nullsafe::rules())
         .with_type_planner(Arc::new(OurTypes))
         .with_relation_planners(vec![Arc::new(Windows)])
         .with_physical_optimizer_rules(physical_rules())

@@ -1,19 +1,21 @@
-//! What others write in another form than the one that is planned here: windows in GROUP BY, rows in brackets, the first rows of a
-//! LATERAL subquery. From one tree to another, before anything is looked up.
+//! What others write in another form than the one that is planned here: windows in GROUP BY, windows that add to named ones, rows in
+//! brackets, the first rows of a LATERAL subquery. From one tree to another, before anything is looked up.
 
 mod first;
 mod groups;
+mod named;
 mod rows;
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Query as SqlQuery, Select, Spanned, TableFactor, VisitMut, VisitorMut,
+    Expr, Query as SqlQuery, Select, SetExpr, Spanned, TableFactor, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 use crate::ast::Query;
 use crate::error::{Result, SqlError};
+use crate::made;
 use crate::source::Position;
 
 /// Brings a query's tree into our form.
@@ -45,10 +47,16 @@ impl VisitorMut for Mender<'_> {
     type Break = Box<SqlError>;
 
     fn pre_visit_query(&mut self, query: &mut SqlQuery) -> Flow {
-        flow(self.groups(query))
+        flow(self.groups(query))?;
+        flow(tables(&mut query.body))?;
+        match query.body.as_mut() {
+            SetExpr::Select(select) => flow(self.windows(select, query.order_by.as_mut())),
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> Flow {
+        flow(self.windows(select, None))?;
         for condition in [&mut select.selection, &mut select.having]
             .into_iter()
             .flatten()
@@ -98,6 +106,23 @@ impl Query {
             _ => self.source.error(at, message.into()),
         };
         error.hint(hint)
+    }
+}
+
+/// `TABLE t` as `SELECT * FROM t`.
+fn tables(body: &mut SetExpr) -> Result<()> {
+    match body {
+        SetExpr::Table(table) => {
+            let names = [&table.schema_name, &table.table_name];
+            let names: Vec<&str> = names.into_iter().flatten().map(String::as_str).collect();
+            *body = *made::query(&format!("SELECT * FROM {}", names.join(".")))?.body;
+            Ok(())
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            tables(left)?;
+            tables(right)
+        }
+        _ => Ok(()),
     }
 }
 

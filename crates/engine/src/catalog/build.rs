@@ -132,7 +132,8 @@ pub fn build(
     for name in roots {
         builder.need(name)?;
     }
-    if builder.inputs.is_empty() {
+    // A view of constants has no input, but its rows all the same.
+    if builder.inputs.is_empty() && builder.flows.is_empty() {
         return Ok(None);
     }
     let (inputs, flows) = builder.numbered();

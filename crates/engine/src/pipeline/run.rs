@@ -109,6 +109,12 @@ impl Runner {
             .build()
             .map_err(failure)?;
         self.watch_inputs();
+        let at_once =
+            self.core.step == 0 && self.timer_left_ms(self.config.clock.now_ms()) == Some(0);
+        let paused = self.shared.paused.load(Ordering::Acquire);
+        self.shared
+            .first_step_due
+            .store(at_once && !paused, Ordering::Release);
         self.show_state();
         while !self.shared.stopping() {
             self.look_after_itself()?;

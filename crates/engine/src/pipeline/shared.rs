@@ -32,6 +32,8 @@ pub struct Shared {
     pub stop: AtomicBool,
     /// Takes no input until it is resumed.
     pub paused: AtomicBool,
+    /// Its views have rows without any input; the first step gives them.
+    pub first_step_due: AtomicBool,
     /// Asked to end the input once everything that is there has been consumed.
     pub end_asked: AtomicBool,
     pub wake: Arc<Notify>,
@@ -109,6 +111,7 @@ impl Shared {
             published: watch::channel(0).0,
             stop: AtomicBool::new(false),
             paused: AtomicBool::new(false),
+            first_step_due: AtomicBool::new(false),
             end_asked: AtomicBool::new(false),
             wake: Arc::new(Notify::new()),
             trim_step: AtomicU64::new(0),

@@ -4,7 +4,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{
     AggregateFunction as Call, AggregateFunctionParams, NullTreatment,
 };
-use datafusion::logical_expr::{Aggregate as Logical, Expr, is_null, not};
+use datafusion::logical_expr::{Aggregate as Logical, Expr, ExprSchemable, is_null, not};
 
 use super::Refused;
 use super::build::Builder;
@@ -45,7 +45,13 @@ pub(super) fn aggregate_call(
     return_type: datafusion::arrow::datatypes::DataType,
 ) -> Result<AggregateCall, Refused> {
     let Call { func, params } = call(expr)?;
-    let function = function(func.name(), params);
+    let function = match function(func.name(), params) {
+        // What has no order of its own in the state is compared anew.
+        AggregateFunction::Min | AggregateFunction::Max if is_nested(params, schema) => {
+            AggregateFunction::Whole
+        }
+        function => function,
+    };
     let filter = filter_of(func.name(), params);
     let filter = filter
         .map(|f| builder.expr(&f, schema, input))
@@ -116,6 +122,11 @@ fn function(name: &str, params: &AggregateFunctionParams) -> AggregateFunction {
         ("max" | "bool_or", 1) => AggregateFunction::Max,
         _ => AggregateFunction::Whole,
     }
+}
+
+fn is_nested(params: &AggregateFunctionParams, schema: &datafusion::common::DFSchema) -> bool {
+    let nested = |arg: &Expr| arg.get_type(schema).is_ok_and(|t| t.is_nested());
+    params.args.iter().any(nested)
 }
 
 /// `count(*)` is `count(1)` by now.

@@ -75,7 +75,7 @@ fn refusal(expr: &Expr, changelog: Changelog) -> Option<Refused> {
 pub(super) fn not_pulled_up() -> Refused {
     Refused::new(
         "this subquery depends on the outer row in a way that a view cannot follow",
-        "let it depend by WHERE inner.key = outer.key alone (no outer columns in its SELECT list, LIMIT, UNION or in a deeper subquery), or write a JOIN",
+        "leave out what GROUPING SETS or outer joins within it have to do with the outer row, or write a JOIN",
     )
     .of_subquery()
 }

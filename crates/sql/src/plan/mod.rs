@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
 
 use crate::ast::Query;
 use crate::error::{Result, SqlError};
@@ -37,6 +38,7 @@ use crate::parse::parse_query;
 use crate::provider::Provider;
 use crate::session::Session;
 use crate::source::Source;
+use crate::subquery;
 use crate::translate::in_query;
 
 pub use lineage::session_bound;
@@ -128,7 +130,7 @@ impl<'a> Planner<'a> {
         };
         let plan = logical::analyze(&self.session, plan).map_err(tell)?;
         refuse::check_result(query, &plan)?;
-        correlated::check(&plan).map_err(|refused| refused.into_error(query))?;
+        let plan = self.apart(query, plan)?;
         let plan = logical::optimize(&self.session, plan).map_err(tell)?;
         let mut built =
             build::build(&self.session, &plan).map_err(|refused| refused.into_error(query))?;
@@ -142,6 +144,22 @@ impl<'a> Planner<'a> {
             }
         };
         lineage::finish(graph).ok_or_else(|| query.source.error_at_start("the query has no result"))
+    }
+
+    /// Correlated subqueries that the rules could not follow, as joins.
+    pub(crate) fn apart(&self, query: &Query, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let followed = |node: &LogicalPlan| {
+            let joined = || logical::optimize(&self.session, node.clone());
+            correlated::check(node).is_ok()
+                && joined().is_ok_and(|plan| !subquery::apart::is_left(&plan))
+        };
+        let (plan, stuck) = subquery::apart::apart(plan, &followed)
+            .map_err(|e| Refused::from(e).into_error(query))?;
+        correlated::check(&plan).map_err(|refused| refused.into_error(query))?;
+        match stuck {
+            true => Err(expr::not_pulled_up().into_error(query)),
+            false => Ok(plan),
+        }
     }
 
     /// The names of the relations that a view's query reads: inline views are followed to what they read.

@@ -27,47 +27,69 @@ pub(super) fn set_function(name: &ObjectName) -> Option<&'static str> {
         .map(|(_, array)| *array)
 }
 
-/// `FROM generate_series(1, 3) AS n` to an UNNEST.
+/// `FROM generate_series(1, 3) AS n` to an UNNEST, and `LATERAL unnest(list) AS n`.
 pub(super) fn table_function(factor: &mut TableFactor) {
-    let TableFactor::Table {
-        name,
-        alias,
-        args: Some(args),
-        with_ordinality,
+    if let TableFactor::UNNEST {
+        alias: Some(alias),
+        array_exprs,
+        with_ordinality: false,
         ..
     } = factor
-    else {
-        return;
-    };
-    let Some(array) = set_function(name) else {
-        return;
-    };
-    let values: Vec<Expr> = args.args.iter().filter_map(plain).cloned().collect();
-    let mut alias = alias.clone();
-    // A function's only column has the name of the function, or of its alias.
-    if let Some(alias) = &mut alias
-        && alias.columns.is_empty()
+        && array_exprs.len() == 1
     {
-        alias
-            .columns
-            .push(TableAliasColumnDef::from_name(alias.name.value.clone()));
+        named_as_alias(alias);
     }
-    let alias = alias.or_else(|| {
-        let name = Ident::new(name.to_string().to_lowercase());
-        Some(TableAlias {
-            explicit: true,
-            columns: vec![TableAliasColumnDef::from_name(name.value.clone())],
+    let (name, alias, args, with_ordinality) = match factor {
+        TableFactor::Table {
             name,
-            at: None,
-        })
+            alias,
+            args: Some(args),
+            with_ordinality,
+            ..
+        } => (name, alias, &args.args, with_ordinality),
+        TableFactor::Function {
+            lateral: true,
+            name,
+            args,
+            with_ordinality,
+            alias,
+        } => (name, alias, &*args, with_ordinality),
+        _ => return,
+    };
+    let values: Vec<Expr> = args.iter().filter_map(plain).cloned().collect();
+    let array_exprs = match set_function(name) {
+        Some(array) => vec![call(array, values, name.span())],
+        None if name.to_string().eq_ignore_ascii_case("unnest") => values,
+        None => return,
+    };
+    let mut alias = alias.clone().unwrap_or_else(|| TableAlias {
+        explicit: true,
+        columns: Vec::new(),
+        name: Ident::new(name.to_string().to_lowercase()),
+        at: None,
     });
+    if array_exprs.len() == 1 && !*with_ordinality {
+        named_as_alias(&mut alias);
+    }
     *factor = TableFactor::UNNEST {
-        alias,
-        array_exprs: vec![call(array, values, name.span())],
+        alias: Some(alias),
+        array_exprs,
         with_offset: false,
         with_offset_alias: None,
         with_ordinality: *with_ordinality,
     };
+}
+
+/// A function's only column has the name of the function, or of its alias.
+fn named_as_alias(alias: &mut TableAlias) {
+    if alias.columns.is_empty() {
+        let name = alias.name.clone();
+        let column = TableAliasColumnDef {
+            name,
+            data_type: None,
+        };
+        alias.columns.push(column);
+    }
 }
 
 /// `SELECT jsonb_array_elements(x)` gives a row for each.

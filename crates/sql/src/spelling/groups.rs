@@ -221,7 +221,7 @@ fn name_times(projection: &mut [SelectItem]) {
 }
 
 /// Everything of a SELECT but its FROM.
-fn outside_from<V: VisitorMut>(
+pub(super) fn outside_from<V: VisitorMut>(
     select: &mut Select,
     order: Option<&mut OrderBy>,
     visitor: &mut V,

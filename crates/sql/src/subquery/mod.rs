@@ -1,6 +1,7 @@
 //! Subqueries and set operations, before DataFusion's rules turn them into joins: what those rules or its executor would answer otherwise than
 //! PostgreSQL is written in terms that they answer alike. Views and ad-hoc queries share this. What it must not know: operators.
 
+pub(crate) mod apart;
 pub(crate) mod lower;
 mod quantifier;
 pub(crate) mod scalar;

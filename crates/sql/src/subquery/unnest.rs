@@ -1,5 +1,5 @@
 //! `FROM t, UNNEST(t.list) AS u(x)`: what the binder makes a join with a subquery that speaks of the left side becomes rows of the left side,
-//! each unnested.
+//! each unnested. So does a LATERAL subquery without a FROM.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ fn lateral(join: &Join) -> Result<Option<LogicalPlan>> {
         left: &join.left,
         keep_empty: left_join,
     };
-    if !is_unnesting(subquery) {
+    if !is_unnesting(subquery) && !is_row(subquery) {
         return Ok(None);
     }
     let Some(plan) = carried.over(subquery)? else {
@@ -65,6 +65,17 @@ fn is_unnesting(plan: &LogicalPlan) -> bool {
         LogicalPlan::Projection(p) => is_unnesting(&p.input),
         LogicalPlan::SubqueryAlias(a) => is_unnesting(&a.input),
         LogicalPlan::Filter(f) => is_unnesting(&f.input),
+        _ => false,
+    }
+}
+
+/// Whether a plan computes one row of nothing but what is outside.
+fn is_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+        LogicalPlan::Projection(p) => is_row(&p.input),
+        LogicalPlan::SubqueryAlias(a) => is_row(&a.input),
+        LogicalPlan::Filter(f) => is_row(&f.input),
         _ => false,
     }
 }
