@@ -90,7 +90,7 @@ const COLD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// side on the disk is read together.
 const PART_BYTES_MIN: usize = 256 * 1024;
 /// Partitions whose next batches lie no further apart in the log are brought together: who is ahead gets less, or waits.
-const TOGETHER_BYTES: u64 = 64 * 1024 * 1024;
+const TOGETHER_BYTES: u64 = 512 * 1024 * 1024;
 /// In one of so many answers all get the same: the one behind may be one that never gets on.
 const EQUAL_EVERY: usize = 16;
 
@@ -512,7 +512,7 @@ mod tests {
 
     #[test]
     fn who_is_ahead_gets_less_or_waits_but_not_for_those_that_are_far_behind() {
-        let places = [0, 4, 8, 63, 100, 228].map(|place| Some(place * MIB));
+        let places = [0, 4, 8, 63, 500, 1100].map(|place| Some(place * MIB));
         let share = 8192 / 6;
         let waits = [share, share / 2, 0, 0, 0, share];
         assert_eq!(shared(&places, TOGETHER_BYTES), waits);
