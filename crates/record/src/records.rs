@@ -56,6 +56,13 @@ pub(crate) struct RawRecord<'a> {
     pub tail: &'a [u8],
 }
 
+/// What a walk that only looks for faults sees of a record.
+pub(crate) struct Shape {
+    pub timestamp_delta: i64,
+    pub offset_delta: i32,
+    pub has_key: bool,
+}
+
 /// The walk; ends after the count of the header, or at the first error.
 #[derive(Debug)]
 pub struct Records {
@@ -123,6 +130,21 @@ impl Records {
             whole: &self.payload[parts.start..parts.headers.end],
             tail: &self.payload[parts.tail..parts.headers.end],
         }))
+    }
+
+    /// Shows each record that is left: as [`Records::next_ref`] to the end, in half the time.
+    pub(crate) fn shapes(
+        self,
+        mut see: impl FnMut(&Shape) -> Result<(), BatchError>,
+    ) -> Result<(), BatchError> {
+        let (bytes, mut at) = (&self.payload[..], self.at);
+        for _ in 0..self.left {
+            see(&shape(bytes, &mut at)?)?;
+        }
+        match at == bytes.len() {
+            true => Ok(()),
+            false => Err(BatchError::Invalid("bytes after the last record")),
+        }
     }
 
     fn borrowed(&self, parts: &Parts) -> RecordRef<'_> {
@@ -233,6 +255,29 @@ impl Records {
             value: parts.value.map(|range| self.payload.slice(range)),
         })
     }
+}
+
+/// Reads one record as [`Records::next_ref`] does, and moves behind it.
+#[inline]
+fn shape(payload: &[u8], next: &mut usize) -> Result<Shape, BatchError> {
+    let body = sized(payload, next)?.ok_or(BatchError::Invalid("negative record length"))?;
+    *next = body.end;
+    let bytes = &payload[..body.end];
+    let mut at = body.start + 1; // attributes: unused
+    let timestamp_delta = read_i64(bytes, &mut at)?;
+    let offset_delta = read_i32(bytes, &mut at)?;
+    let key = sized(bytes, &mut at)?;
+    at = key.as_ref().map_or(at, |range| range.end);
+    let value = sized(bytes, &mut at)?;
+    at = value.map_or(at, |range| range.end);
+    if at >= body.end {
+        return Err(BatchError::Invalid("record without header count"));
+    }
+    Ok(Shape {
+        timestamp_delta,
+        offset_delta,
+        has_key: key.is_some(),
+    })
 }
 
 /// A length and the range behind it that lies inside `bytes`; `None` for -1.

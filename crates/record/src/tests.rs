@@ -216,3 +216,57 @@ fn murmur2_is_kafkas() {
     assert_eq!(murmur2(b"abc"), 479_470_107);
     assert!((0..6).contains(&partition_for_key(b"", 6)));
 }
+
+/// As [`walk_records`], by the walk that others read with.
+fn walked_slowly(batch: &Bytes) -> Result<Walked, BatchError> {
+    let (mut walk, mut delta) = (records(batch)?, 0);
+    let mut walked = Walked {
+        max_timestamp: i64::MIN,
+        min_timestamp: i64::MAX,
+        without_key: None,
+    };
+    while let Some(record) = walk.next_ref() {
+        let record = record?;
+        if record.offset_delta != delta {
+            return Err(BatchError::Invalid("deltas"));
+        }
+        if record.key.is_none() {
+            walked.without_key.get_or_insert(delta);
+        }
+        walked.max_timestamp = walked.max_timestamp.max(record.timestamp);
+        walked.min_timestamp = walked.min_timestamp.min(record.timestamp);
+        delta += 1;
+    }
+    Ok(walked)
+}
+
+#[test]
+fn the_quick_walk_sees_what_a_reader_sees() {
+    let (mut good, mut bad) = (0, 0);
+    for seed in 0..4_000 {
+        for (_, batch) in split(mutated_batch(seed).into()).flatten() {
+            let (quick, slow) = (walk_records(&batch), walked_slowly(&batch));
+            assert_eq!(
+                quick.is_ok(),
+                slow.is_ok(),
+                "seed {seed}: {quick:?} {slow:?}"
+            );
+            match quick {
+                Ok(quick) => assert_eq!(Ok(quick), slow, "seed {seed}"),
+                Err(_) => bad += 1,
+            }
+            good += usize::from(slow.is_ok());
+        }
+    }
+    assert!(good > 100 && bad > 100, "{good} {bad}");
+    let stamped = BatchBuilder::new(Codec::None).log_append_time(77);
+    let mut plain = BatchBuilder::new(Codec::None);
+    for mut builder in [stamped, plain.clone()] {
+        builder.push(5, None, Some(b"v"));
+        builder.push(3, Some(b"k"), None);
+        let batch = builder.build();
+        assert_eq!(walk_records(&batch), walked_slowly(&batch));
+    }
+    plain.push(1, Some(b"k"), None);
+    assert_eq!(walk_records(&plain.build()).unwrap().without_key, None);
+}

@@ -68,28 +68,33 @@ pub struct Walked {
 /// # Errors
 /// What a reader would trip over.
 pub fn walk_records(batch: &Bytes) -> Result<Walked, BatchError> {
-    let mut walk = records(batch)?;
-    let mut walked = Walked {
-        max_timestamp: i64::MIN,
-        min_timestamp: i64::MAX,
-        without_key: None,
-    };
+    let walk = records(batch)?;
+    let header = *walk.header();
+    let (mut oldest, mut newest, mut without_key) = (i64::MAX, i64::MIN, None);
     let mut delta = 0;
-    while let Some(record) = walk.next_ref() {
-        let record = record?;
+    walk.shapes(|record| {
         if record.offset_delta != delta {
             return Err(BatchError::Invalid(
                 "offset deltas of the records are not 0, 1, 2...",
             ));
         }
-        if record.key.is_none() {
-            walked.without_key.get_or_insert(delta);
+        if !record.has_key && without_key.is_none() {
+            without_key = Some(delta);
         }
-        walked.max_timestamp = walked.max_timestamp.max(record.timestamp);
-        walked.min_timestamp = walked.min_timestamp.min(record.timestamp);
+        let timestamp = header.base_timestamp.wrapping_add(record.timestamp_delta);
+        oldest = oldest.min(timestamp);
+        newest = newest.max(timestamp);
         delta += 1;
+        Ok(())
+    })?;
+    if header.is_log_append_time() && delta > 0 {
+        (oldest, newest) = (header.max_timestamp, header.max_timestamp);
     }
-    Ok(walked)
+    Ok(Walked {
+        max_timestamp: newest,
+        min_timestamp: oldest,
+        without_key,
+    })
 }
 
 /// As [`walk_records`] for whoever only wants to know that the batch is sound.

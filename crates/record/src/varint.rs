@@ -7,28 +7,47 @@ const CUT: BatchError = BatchError::Invalid("cut or over-long varint");
 /// Reads one at `at` and moves it behind.
 #[inline]
 pub fn read_i64(bytes: &[u8], at: &mut usize) -> Result<i64, BatchError> {
-    let first = *bytes.get(*at).ok_or(CUT)?;
-    if first < 0x80 {
-        *at += 1;
-        return Ok(unzigzag(u64::from(first)));
+    match read_short(bytes, at) {
+        Some(value) => Ok(value),
+        None => read_long(bytes, at, 10),
     }
-    read_long(bytes, at, 10)
 }
 
 /// As [`read_i64`] for what must fit 32 bits.
 #[inline]
 pub fn read_i32(bytes: &[u8], at: &mut usize) -> Result<i32, BatchError> {
-    let first = *bytes.get(*at).ok_or(CUT)?;
-    if first < 0x80 {
-        *at += 1;
-        return Ok(unzigzag(u64::from(first)) as i32);
+    match read_short(bytes, at) {
+        Some(value) => Ok(value as i32),
+        None => i32::try_from(read_long(bytes, at, 5)?).map_err(|_| CUT),
     }
-    i32::try_from(read_long(bytes, at, 5)?).map_err(|_| CUT)
 }
 
+/// One of one or two bytes, as nearly all are: lengths, deltas within a batch.
+#[inline]
+fn read_short(bytes: &[u8], at: &mut usize) -> Option<i64> {
+    let first = *bytes.get(*at)?;
+    if first < 0x80 {
+        *at += 1;
+        return Some(unzigzag(u64::from(first)));
+    }
+    let second = *bytes.get(*at + 1)?;
+    if second < 0x80 {
+        *at += 2;
+        return Some(unzigzag(u64::from(first & 0x7f) | u64::from(second) << 7));
+    }
+    None
+}
+
+#[cold]
 fn read_long(bytes: &[u8], at: &mut usize, bytes_max: usize) -> Result<i64, BatchError> {
     let mut value = 0u64;
-    for (i, &byte) in bytes[*at..].iter().take(bytes_max).enumerate() {
+    for (i, &byte) in bytes
+        .get(*at..)
+        .ok_or(CUT)?
+        .iter()
+        .take(bytes_max)
+        .enumerate()
+    {
         if i == 9 && byte > 1 {
             return Err(CUT);
         }
