@@ -62,10 +62,17 @@ impl Broker {
         partition: i32,
         records: Option<Bytes>,
     ) -> Result<Ticket, BrokerError> {
-        self.produce_as(None, topic, partition, records)
+        let ticket = self.produce_as(None, topic, partition, records);
+        self.write_produced();
+        ticket
     }
 
-    /// As [`Broker::produce`], for a client that may write in a transaction.
+    /// Has everything written that was taken by [`Broker::produce_as`]; may wait for the disk while it does so itself.
+    pub fn write_produced(&self) {
+        self.log.write_submitted();
+    }
+
+    /// As [`Broker::produce`], for a client that may write in a transaction. [`Broker::write_produced`] has to follow.
     ///
     /// # Errors
     /// As those, or the transactional id says no.
@@ -186,7 +193,7 @@ impl Broker {
             appends: vec![Append { partition, batch }],
             ..Commit::default()
         };
-        let submitted = self.log.submit(commit)?;
+        let submitted = self.log.submit_later(commit)?;
         let base_offset = submitted.base_offsets.first().copied().unwrap_or_default();
         let log_start = self.log.state(partition).start;
         Ok(Ticket {

@@ -94,3 +94,9 @@ pub(crate) fn plain(theirs: &KafkaString) -> String {
 pub(crate) fn plain_option(theirs: Option<&KafkaString>) -> Option<String> {
     theirs.map(plain)
 }
+
+/// The same text in memory of its own. As it was decoded it is a part of its request's frame, which it would keep from being
+/// used again for the next one until it is dropped, too.
+pub(crate) fn detached(theirs: &KafkaString) -> KafkaString {
+    text(theirs.as_str())
+}

@@ -16,11 +16,12 @@ use bytes::{Bytes, BytesMut};
 use headwater_base::limits::FRAME_BYTES_MAX;
 use headwater_wire::{RequestHeader, WireError, frame};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::apis::api_versions;
-use crate::call::{Call, Later, Node, Reply};
+use crate::call::{Call, Later, Node, Reply, detached};
 use crate::registry;
 use crate::send::send_all;
 
@@ -132,6 +133,8 @@ pub(crate) async fn run<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         budget,
         connection_budget,
         unanswered: Arc::clone(&unanswered),
+        node: Arc::clone(&node),
+        produced: false,
     };
     let client_host = Arc::from(peer.to_canonical().to_string());
     let reader = read_requests(inbox, node, client_host, send);
@@ -167,13 +170,19 @@ async fn read_requests<R: AsyncRead + Unpin>(
             Ok(next) => next,
             Err(end) => return end,
         };
+        inbox.produced |= frame::is_produce(&frame);
         let later = match dispatch(frame, &node, &client_host) {
             Ok(later) => later,
             Err(error) => return End::Refused(error),
         };
         inbox.unanswered.fetch_add(1, Ordering::Relaxed);
-        if send.send(Pending { later, memory }).await.is_err() {
-            return End::Gone;
+        if let Err(TrySendError::Full(pending) | TrySendError::Closed(pending)) =
+            send.try_send(Pending { later, memory })
+        {
+            inbox.write_produced();
+            if send.send(pending).await.is_err() {
+                return End::Gone;
+            }
         }
     }
 }
@@ -199,7 +208,7 @@ fn dispatch(mut frame: Bytes, node: &Arc<Node>, client_host: &Arc<str>) -> Resul
     let call = Call {
         node: Arc::clone(node),
         client_host: Arc::clone(client_host),
-        client_id,
+        client_id: client_id.as_ref().map(detached),
         version,
         correlation_id,
     };
@@ -290,6 +299,9 @@ struct Inbox<R> {
     connection_budget: Arc<Semaphore>,
     /// Requests whose answers have not been written yet.
     unanswered: Arc<AtomicUsize>,
+    node: Arc<Node>,
+    /// Something was given to the log, and not yet to the disk: the next request may be there already, to share the write.
+    produced: bool,
 }
 
 impl<R: AsyncRead + Unpin> Inbox<R> {
@@ -307,6 +319,7 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 };
                 return Ok((frame, memory));
             }
+            self.write_produced();
             if memory.is_none()
                 && let Some(bytes) = self.claimed().filter(|bytes| *bytes > SMALL_FRAME_BYTES)
             {
@@ -315,6 +328,12 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
                 deadline = Some(Instant::now() + FRAME_SILENCE + Duration::from_secs(seconds));
             }
             self.read_more(deadline).await?;
+        }
+    }
+
+    fn write_produced(&mut self) {
+        if std::mem::take(&mut self.produced) {
+            self.node.broker.write_produced();
         }
     }
 
@@ -332,15 +351,22 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     }
 
     /// Waits until there is room for the frame.
-    async fn account(&self, bytes: usize) -> Memory {
+    async fn account(&mut self, bytes: usize) -> Memory {
         // A frame larger than half of everything would have to wait until nobody else waits for anything.
         let most = (self.budget.bytes_max / 2).min(FRAME_BYTES_MAX);
         let permits = u32::try_from(bytes.min(most)).unwrap_or(u32::MAX);
-        let take = |from: &Arc<Semaphore>| Arc::clone(from).acquire_many_owned(permits);
-        let connection = take(&self.connection_budget).await.ok();
+        let both = [&self.connection_budget, &self.budget.node].map(Arc::clone);
+        if both
+            .iter()
+            .any(|budget| budget.available_permits() < permits as usize)
+        {
+            // What would make room may wait for this.
+            self.write_produced();
+        }
+        let [connection, node] = both.map(|budget| budget.acquire_many_owned(permits));
         Memory {
-            _connection: connection,
-            _node: take(&self.budget.node).await.ok(),
+            _connection: connection.await.ok(),
+            _node: node.await.ok(),
         }
     }
 

@@ -5,6 +5,7 @@ mod demo;
 mod logging;
 mod up;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
         .enable_all()
         .build()
     {
@@ -37,6 +39,11 @@ fn main() -> ExitCode {
     // Whatever still runs in the background must not hold up the end.
     runtime.shutdown_background();
     code
+}
+
+/// One more than there are cores, because one may be waiting for the disk: the log writes on the thread that submitted.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get) + 1
 }
 
 async fn run(cli: Cli) -> ExitCode {

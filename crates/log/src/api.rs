@@ -196,6 +196,16 @@ pub trait Log: Send + Sync + 'static {
     /// Commits of one shard become durable in the order of submission.
     fn submit(&self, commit: Commit) -> Result<Submitted, SubmitError>;
 
+    /// As [`Log::submit`], but the commit may stay queued until [`Log::write_submitted`], which the same thread has to call soon:
+    /// for who has several, or nothing else to do than to wait for the disk.
+    fn submit_later(&self, commit: Commit) -> Result<Submitted, SubmitError> {
+        self.submit(commit)
+    }
+
+    /// Has everything written that was submitted. May do so on this thread, and then waits for the disk: not to be called with
+    /// locks held.
+    fn write_submitted(&self) {}
+
     /// Reads whole batches from the one that holds `from`, until `max_bytes` is reached (at least one if there is any
     /// below the bound). Empty at the end. May touch the disk.
     fn read(

@@ -38,6 +38,11 @@ pub fn take_request(buffer: &mut BytesMut) -> Result<Option<Bytes>, WireError> {
     Ok(take(buffer, length))
 }
 
+/// Whether a request frame (without its length) is a Produce.
+pub fn is_produce(frame: &[u8]) -> bool {
+    frame.first_chunk::<KEY_BYTES>() == Some(&PRODUCE_KEY.to_be_bytes())
+}
+
 /// Takes one whole response frame (without its length) off the front; `None` while it is incomplete.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use headwater_wire::{
 
 use crate::apis::shared::topic_ref;
 use crate::authorize::Resource;
-use crate::call::{Call, Later, Reply, text};
+use crate::call::{Call, Later, Reply, detached, text};
 use crate::codes::Code;
 
 pub(crate) const VERSIONS: Versions = Versions::new(3, 13);
@@ -127,7 +127,7 @@ fn submit(call: &Call, writer: Option<Writer<'_>>, topic: TopicProduceData) -> B
     };
     Begun {
         partitions: partition_data.into_iter().map(one).collect(),
-        name,
+        name: detached(&name),
         topic_id,
         target,
     }

@@ -17,6 +17,7 @@ mod footer;
 mod format;
 mod frame;
 pub mod fuzz;
+mod here;
 mod index;
 mod keeper;
 mod ledger;
@@ -68,6 +69,8 @@ use writer::Writer;
 /// A log in one folder. Dropping it writes what is queued, ends its threads and lets go of the folder.
 pub struct LocalLog {
     shared: Arc<Shared>,
+    /// Whoever writes holds it.
+    writer: Arc<Mutex<Writer>>,
     threads: Vec<JoinHandle<()>>,
     /// Instead of the threads.
     hands: Option<Hands>,
@@ -100,8 +103,11 @@ impl LocalLog {
             let (shared, jobs) = (Arc::clone(&shared), Arc::clone(&jobs));
             spawn("log-ahead", move || shared.read_ahead(&jobs))
         };
+        let writer = Arc::new(Mutex::new(writer));
+        let (its_shared, its_writer) = (Arc::clone(&shared), Arc::clone(&writer));
+        let writes = move || here::run(&its_shared, &its_writer);
         let threads = vec![
-            spawn("log-writer", move || writer.run()).map_err(io)?,
+            spawn("log-writer", writes).map_err(io)?,
             spawn("log-keeper", move || keeper.run()).map_err(io)?,
             // Two, so that the disk has the next read while a batch is checked.
             ahead().map_err(io)?,
@@ -109,6 +115,7 @@ impl LocalLog {
         ];
         Ok(Self {
             shared,
+            writer,
             threads,
             hands: None,
             _lock: lock,
@@ -191,6 +198,8 @@ fn assemble(
         partitions,
         queue: std::collections::VecDeque::new(),
         queued_bytes: 0,
+        callers: 0,
+        company: 0,
         next_sequence,
         plan: Plan {
             chunk: Arc::clone(&active.chunk),
@@ -260,6 +269,16 @@ impl Log for LocalLog {
 
     fn submit(&self, commit: Commit) -> Result<Submitted, SubmitError> {
         self.shared.submit(commit)
+    }
+
+    fn submit_later(&self, commit: Commit) -> Result<Submitted, SubmitError> {
+        self.shared.submit_later(commit)
+    }
+
+    fn write_submitted(&self) {
+        if self.hands.is_none() {
+            here::write_submitted(&self.shared, &self.writer);
+        }
     }
 
     fn read(

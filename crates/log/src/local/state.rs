@@ -62,6 +62,10 @@ pub(super) struct State {
     pub queue: VecDeque<Queued>,
     /// Bytes submitted and not durable yet, those being written included.
     pub queued_bytes: usize,
+    /// Who asked for what is queued to be written since the writer last took from it: one or more.
+    pub callers: u32,
+    /// As many as there were when it did.
+    pub company: u32,
     pub next_sequence: u64,
     pub plan: Plan,
     /// The next chunk, made ahead.
@@ -202,6 +206,7 @@ impl Shared {
             let mut state = self.state.lock();
             state.failure = Some(failure.clone());
             self.chores.notify_one();
+            self.work.notify_one();
             std::mem::take(&mut state.queue)
         };
         self.failed.send_replace(Some(failure.clone()));

@@ -22,7 +22,16 @@ use crate::rewrite;
 use crate::watch::Event;
 
 impl Shared {
+    /// Queues a commit, and has it written at once.
     pub fn submit(&self, commit: Commit) -> Result<Submitted, SubmitError> {
+        let submitted = self.submit_later(commit)?;
+        self.state.lock().callers += 1;
+        self.work.notify_one();
+        Ok(submitted)
+    }
+
+    /// Queues a commit, for the caller to have it written.
+    pub fn submit_later(&self, commit: Commit) -> Result<Submitted, SubmitError> {
         let headers = Headers::of(&commit)?;
         let cuts = self.cuts(&commit.rewrites)?;
         let bytes = self.check_size(&commit, &headers)?;
@@ -38,9 +47,7 @@ impl Shared {
             state.check_generations(&commit.rewrites)?;
             self.admit(&mut state, &commit, bytes)?;
             let rewrites = state.place_rewrites(&commit.rewrites, &headers, cuts);
-            let base_offsets = state.enqueue(&commit, &headers, rewrites, buffer, done);
-            self.work.notify_one();
-            base_offsets
+            state.enqueue(&commit, &headers, rewrites, buffer, done)
         };
         self.watchers.notify(
             commit.appends.iter().map(|append| append.partition),

@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 use super::config::{LocalConfig, OpenError};
 use super::disk::Disk;
 use super::keeper::Keeper;
-use super::writer::Writer;
 use super::{LocalLog, prepare};
 
 /// What a round came to.
@@ -26,7 +25,6 @@ pub enum Turn {
 
 /// The threads' work, done by hand.
 pub(super) struct Hands {
-    writer: Mutex<Writer>,
     keeper: Mutex<Keeper>,
 }
 
@@ -38,11 +36,11 @@ impl LocalLog {
     pub fn open_manual(disk: Arc<dyn Disk>, config: LocalConfig) -> Result<Self, OpenError> {
         let (shared, writer, lock) = prepare(disk, config)?;
         let hands = Hands {
-            writer: Mutex::new(writer),
             keeper: Mutex::new(Keeper::new(Arc::clone(&shared))),
         };
         Ok(Self {
             shared,
+            writer: Arc::new(Mutex::new(writer)),
             threads: Vec::new(),
             hands: Some(hands),
             _lock: lock,
@@ -51,9 +49,10 @@ impl LocalLog {
 
     /// One round of the writer: one group commit of what is queued. [`Turn::Idle`] on a log with threads.
     pub fn turn_writer(&self) -> Turn {
-        self.hands
-            .as_ref()
-            .map_or(Turn::Idle, |hands| hands.writer.lock().turn())
+        match self.hands {
+            Some(_) => self.writer.lock().turn(),
+            None => Turn::Idle,
+        }
     }
 
     /// One job of the keeper, without the pauses that it makes on a thread. [`Turn::Idle`] on a log with threads.

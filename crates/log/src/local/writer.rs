@@ -1,6 +1,6 @@
 //! The writer: takes everything queued, makes it durable by one write and one fdatasync, tells everybody.
 //!
-//! One thread; the only one that writes frames.
+//! Whoever holds it is the only one that writes frames: the log's own thread, or one that submitted (see [`super::here`]).
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -15,7 +15,6 @@ use super::frame::{Entry, FRAME_ALIGN, FRAME_HEADER_BYTES, frame_header};
 use super::index::{ChunkIndex, IndexEntry, RewriteGroup, Slice};
 use super::keeper::Job;
 use super::ledger::Ledger;
-use super::panicked::ToldOfPanic;
 use super::partition::Change;
 use super::stage::Stage;
 use super::state::{ChunkState, Queued, QueuedAppend, QueuedRewrite, Shared, State};
@@ -43,29 +42,6 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Runs until the log closes and the queue is empty, or the disk fails.
-    pub fn run(mut self) {
-        let _told = ToldOfPanic::new("writer", &self.shared);
-        loop {
-            match self.turn() {
-                Turn::Did => {}
-                Turn::Ended => return,
-                Turn::Idle => {
-                    if !self.wait_for_work() {
-                        return;
-                    }
-                }
-                Turn::Waits => {
-                    let mut state = self.shared.state.lock();
-                    if !state.closing {
-                        let pause = self.shared.config.full_retry;
-                        self.shared.work.wait_for(&mut state, pause);
-                    }
-                }
-            }
-        }
-    }
-
     /// One group commit: what is queued, or what found no room before.
     pub fn turn(&mut self) -> Turn {
         if self.held.is_empty() {
@@ -95,18 +71,6 @@ impl Writer {
         }
     }
 
-    /// False when the log closes and nothing is left to write.
-    fn wait_for_work(&self) -> bool {
-        let mut state = self.shared.state.lock();
-        while state.queue.is_empty() {
-            if state.closing {
-                return false;
-            }
-            self.shared.work.wait(&mut state);
-        }
-        true
-    }
-
     /// The next commits of one chunk; none when nothing is queued.
     fn next_frame(&self) -> Vec<Queued> {
         let mut state = self.shared.state.lock();
@@ -125,6 +89,7 @@ impl Writer {
                 queued.chunk.number == chunk && (first || bytes <= FRAME_BYTES_MAX)
             });
         let count = fits.count();
+        state.company = std::mem::take(&mut state.callers);
         state.queue.drain(..count).collect()
     }
 

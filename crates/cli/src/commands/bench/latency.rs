@@ -17,13 +17,14 @@ use headwater_wire::messages::{FetchRequestData, FetchResponseData, ProduceReque
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::LatencyBench;
 use super::load::after;
 use super::measure::{Progress, Report, Tally, Times};
 use super::produce::{now_ms, passes};
 use super::target::Target;
+use super::{LatencyBench, ended};
 use crate::client::connection::{CALL_TIMEOUT, Connection};
 use crate::client::{Acks, ClientError, Start};
+use crate::commands::signal::asked_to_end;
 use crate::error::CliError;
 
 const MAX_WAIT_MS: i32 = 500;
@@ -44,7 +45,24 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(20);
 /// A record's due time as nanoseconds since the start, and when it had been read.
 type Seen = (u64, Instant);
 
+/// Runs everything that is timed on one thread: waking another one would take longer than much of what is to be measured.
 pub(super) async fn run(args: &LatencyBench, target: &Target) -> Result<Report, CliError> {
+    tokio::task::block_in_place(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| CliError::io("cannot start", error))?;
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                measured = measure(args, target) => measured,
+                () = asked_to_end() => Err(ended()),
+            }
+        })
+    })
+}
+
+async fn measure(args: &LatencyBench, target: &Target) -> Result<Report, CliError> {
     if args.acks == Acks::None {
         return Err(CliError::Usage(
             "acks 0 has no answer to be timed; choose all or 1".to_owned(),
@@ -164,7 +182,7 @@ impl Sender<'_> {
                     // One at a time: the next is due now.
                     if every.is_none() { due = Instant::now() }
                 }
-                () = tokio::time::sleep_until(due.into()), if sends => {
+                () = wait_until(due), if sends => {
                     let sent = match self.again.pop_front() {
                         Some(refused) => {
                             self.tally.resent += 1;
@@ -301,6 +319,13 @@ impl Sender<'_> {
             ],
             tally: self.tally,
         }
+    }
+}
+
+/// Timers are as coarse as a millisecond: what is due now does not wait for one.
+async fn wait_until(due: Instant) {
+    if due > Instant::now() {
+        tokio::time::sleep_until(due.into()).await;
     }
 }
 

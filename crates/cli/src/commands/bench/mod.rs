@@ -181,13 +181,14 @@ pub(super) async fn run(args: BenchArgs) -> Result<(), CliError> {
     let deleted = target.clean_up().await;
     match measured {
         Some(report) => report?.print(common.output)?,
-        None => {
-            return Err(CliError::Usage(
-                "ended before there was a result".to_owned(),
-            ));
-        }
+        None => return Err(ended()),
     }
     deleted
+}
+
+/// Somebody wanted no more of it.
+fn ended() -> CliError {
+    CliError::Usage("ended before there was a result".to_owned())
 }
 
 async fn measure(what: &What, target: &Target) -> Result<Report, CliError> {

@@ -6,5 +6,6 @@ mod by_hand;
 mod crash;
 mod faults;
 mod format;
+mod here;
 mod recovery_fuzz;
 mod upkeep;
