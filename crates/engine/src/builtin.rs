@@ -76,6 +76,7 @@ pub fn source(name: &str) -> Option<SourceDef> {
         format: "json".to_owned(),
         start: StartAt::Earliest,
         options: Options::new(),
+        of_table: None,
     })
 }
 

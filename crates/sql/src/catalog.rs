@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::exprs::schema_of;
 use crate::model::{
-    ColumnDef, ColumnFrom, Relation, RelationKind, SourceDef, StartAt, TableDef, ViewDef,
+    ColumnDef, ColumnFrom, OfTable, Relation, RelationKind, SourceDef, StartAt, TableDef, ViewDef,
 };
 use crate::types::timestamptz;
 
@@ -101,6 +101,12 @@ impl TableDef {
             format: VERSIONS_FORMAT.to_owned(),
             start: StartAt::Earliest,
             options: self.options.clone(),
+            of_table: Some(OfTable {
+                primary_key: self.primary_key.clone(),
+                not_null: (0..self.columns.len())
+                    .filter(|at| self.columns[*at].not_null)
+                    .collect(),
+            }),
         }
     }
 }

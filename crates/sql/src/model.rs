@@ -46,6 +46,17 @@ pub struct SourceDef {
     pub format: String,
     pub start: StartAt,
     pub options: Options,
+    /// Of the versions of a table: what the table asks of its columns.
+    pub of_table: Option<OfTable>,
+}
+
+/// What a table asks of records, which its versions ask of those that do not delete.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OfTable {
+    /// Columns of the primary key.
+    pub primary_key: Vec<usize>,
+    /// Columns that are declared NOT NULL.
+    pub not_null: Vec<usize>,
 }
 
 /// `WATERMARK FOR column AS expr`.

@@ -11,7 +11,7 @@ use headwater_dataflow::Dataflow;
 use headwater_dataflow::delta::Delta;
 use headwater_dataflow::operator::{ErrorAt, LateRow, StepContext};
 
-use headwater_sql::StepClock;
+use headwater_sql::{StepClock, VERSIONS};
 
 use super::dead::{DeadRecord, Raw, fill_in};
 use super::decode::InputDecoder;
@@ -166,7 +166,9 @@ impl Core {
             state.next = one.range.next;
             input.rows += rows.delta.len() as u64;
             self.counters.rows += rows.delta.len() as u64;
-            out.dead.extend(dead.into_iter().map(|dead| (index, dead)));
+            if !told_by_table(&self.plan, index) {
+                out.dead.extend(dead.into_iter().map(|dead| (index, dead)));
+            }
             if !rows.delta.is_empty() {
                 out.relations[index].push(rows.delta);
             }
@@ -481,6 +483,12 @@ impl Core {
 
 fn failed(error: impl std::fmt::Display) -> StepFailure {
     StepFailure(error.to_string())
+}
+
+/// Whether an input are the versions of a table that is an input, too, and tells what is wrong with the same records.
+fn told_by_table(plan: &PipelinePlan, input: usize) -> bool {
+    let table = plan.inputs[input].name.strip_suffix(VERSIONS);
+    table.is_some_and(|table| plan.inputs.iter().any(|input| input.name == table))
 }
 
 fn partition_of(input: &InputState, taken: &Taken) -> Result<usize, StepFailure> {

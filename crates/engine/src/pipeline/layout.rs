@@ -71,16 +71,22 @@ pub fn table_decoder(def: &TableDef) -> Result<(TableDecoder, Vec<usize>), Forma
 fn versions_decoder(def: &SourceDef) -> Result<Box<dyn Decoder>, FormatError> {
     let of_key = |c: &ColumnDef| c.from == ColumnFrom::Key;
     let own = def.columns.len().saturating_sub(VERSION_COLUMNS);
-    let own = &def.columns[..own];
+    // As the table reads them; only what a record deletes is NULL.
+    let mut own = def.columns[..own].to_vec();
+    let of_table = def.of_table.as_ref();
+    for (at, column) in own.iter_mut().enumerate() {
+        column.not_null = of_table.is_some_and(|table| table.not_null.contains(&at));
+    }
     let options = &def.options;
     let format = options.get("value_format").or(options.get("format"));
     let format = format.map_or("json".to_owned(), |f| f.to_lowercase());
-    let records = layout(&def.topic, &format, "json", options, own, &of_key);
-    let carried = own.iter().filter(|c| c.computed.is_none());
-    let keys = carried.enumerate().filter(|(_, c)| of_key(c));
+    let records = layout(&def.topic, &format, "json", options, &own, &of_key);
+    let key = |at: &usize| of_table.is_some_and(|table| table.primary_key.contains(at));
+    let carried = (0..own.len()).filter(|at| own[*at].computed.is_none());
+    let primary_key = carried.enumerate().filter(|(_, at)| key(at));
     let table = TableLayout {
         records,
-        primary_key: keys.map(|(at, _)| at).collect(),
+        primary_key: primary_key.map(|(place, _)| place).collect(),
         any_key: !options.contains_key("key_format"),
     };
     let schema = physical_schema_of(&def.columns);

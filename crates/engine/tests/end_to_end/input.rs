@@ -249,6 +249,47 @@ async fn unknown_fields_are_dead_letters_where_they_are_refused() {
     assert_eq!(dead.len(), 3, "{dead:?}");
 }
 
+/// A pipeline that reads a topic as a table and as its versions tells of a bad record once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_record_of_a_table_and_its_versions_is_one_dead_letter() {
+    let node = Node::new().await;
+    node.sql("CREATE SOURCE o (id BIGINT, k TEXT, ts TIMESTAMPTZ) WITH (topic = 'o')")
+        .await;
+    node.sql(
+        "CREATE TABLE t (k TEXT PRIMARY KEY, a INT NOT NULL, twice INT AS 10 / a, since TIMESTAMPTZ, WATERMARK FOR since AS since)
+         WITH (topic = 't')",
+    )
+    .await;
+    node.sql(
+        "CREATE MATERIALIZED VIEW v AS SELECT o.id, old.a AS old, new.a AS new FROM o
+         LEFT JOIN t FOR SYSTEM_TIME AS OF o.ts AS old ON old.k = o.k LEFT JOIN t new ON new.k = o.k",
+    )
+    .await;
+    let since =
+        |a: &str, minute: u32| format!(r#"{{"a": {a}, "since": "2024-01-01T00:{minute:02}:00Z"}}"#);
+    produce(
+        &node.log,
+        &[
+            record("t", Some("x"), &since("1", 0)),
+            record("t", Some("x"), "{"),
+            record("t", Some("x"), &since("null", 2)),
+            record("t", Some("x"), &since("0", 3)),
+            record("t", Some("x"), &since("5", 10)),
+            record(
+                "o",
+                None,
+                r#"{"id": 1, "k": "x", "ts": "2024-01-01T00:05:00Z"}"#,
+            ),
+        ],
+    )
+    .await;
+    assert_eq!(node.rows("SELECT * FROM v").await, ["[1,1,5]"]);
+    let dead = node
+        .rows("SELECT \"offset\" FROM headwater_dead_letters WHERE pipeline = 'v'")
+        .await;
+    assert_eq!(dead, ["[1]", "[2]", "[3]"]);
+}
+
 /// As somebody tries it who knows nothing of the records: mixed types, empty objects, lists of objects, broken records, odd names.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn columns_of_records_that_do_not_agree() {

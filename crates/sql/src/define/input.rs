@@ -55,6 +55,7 @@ pub(super) fn source(
         format: reader.value_format()?.to_owned(),
         start,
         options: reader.all(),
+        of_table: None,
     })
 }
 
