@@ -1,8 +1,8 @@
 //! Names of result columns that have none: as PostgreSQL gives them (`count(*)` is `count`, `s.a` is `a`).
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, Query, Select, SelectItem, SetExpr, TableFactor,
-    TableWithJoins,
+    AccessExpr, Expr, FunctionArg, FunctionArgExpr, Ident, Query, Select, SelectItem, SetExpr,
+    TableFactor, TableWithJoins,
 };
 
 /// Gives the unnamed items of the query's outermost SELECT lists an alias. An item keeps DataFusion's name where ours would clash.
@@ -77,6 +77,19 @@ fn expr_name(expr: &Expr) -> Option<String> {
             inner => expr_name(inner),
         },
         Expr::Nested(inner) => expr_name(inner),
+        // `t.list[1]` is `list`, `list[1].field` is `field`.
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let fields = access_chain.iter().rev();
+            let mut fields = fields.filter_map(|access| match access {
+                AccessExpr::Dot(Expr::Identifier(field)) => Some(lower(field)),
+                _ => None,
+            });
+            fields.next().or_else(|| match root.as_ref() {
+                Expr::Identifier(ident) => Some(lower(ident)),
+                Expr::CompoundIdentifier(parts) => parts.last().map(lower),
+                inner => expr_name(inner),
+            })
+        }
         Expr::Subquery(query) => match query.body.as_select()?.projection.as_slice() {
             [item @ SelectItem::UnnamedExpr(expr)] => expr_name(expr).or_else(|| plain_name(item)),
             [item] => plain_name(item),

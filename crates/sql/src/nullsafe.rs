@@ -1,5 +1,5 @@
 //! Joins on `IS NOT DISTINCT FROM`, kept apart from joins on `=`: a join has one way only in which its keys meet NULL, and DataFusion's rules
-//! would put keys of both kinds into one.
+//! would put keys of both kinds into one. And without the rules that take fields out of structs early: they cannot follow an unnested list.
 
 use std::sync::Arc;
 
@@ -11,14 +11,17 @@ use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimizer::Optimizer;
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
-/// DataFusion's rules, with ours in place of those two.
+/// DataFusion's rules, with ours in place of some.
 pub(crate) fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let ours = |rule: Arc<dyn OptimizerRule + Send + Sync>| match rule.name() {
         "extract_equijoin_predicate" => extract(),
         "eliminate_cross_join" => flatten(),
         _ => rule,
     };
-    Optimizer::new().rules.into_iter().map(ours).collect()
+    let early = ["extract_leaf_expressions", "push_down_leaf_projections"];
+    let rules = Optimizer::new().rules.into_iter();
+    let rules = rules.filter(|rule| !early.contains(&rule.name()));
+    rules.map(ours).collect()
 }
 
 /// Equalities of a condition become keys of a join.

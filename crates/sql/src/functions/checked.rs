@@ -1,4 +1,4 @@
-//! Integer `+ - *` and unary `-` that fail on overflow instead of wrapping.
+//! Integer `+ - *` and unary `-` that fail on overflow instead of wrapping, casts that round, casts to TEXT in PostgreSQL's form.
 //!
 //! An analyzer rule puts them in place of DataFusion's operators after type coercion; their names and thus the names of result
 //! columns stay those of the operators.
@@ -152,6 +152,14 @@ fn rewrite_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let kind = Kind::of(op).unwrap_or(Kind::Add);
             Ok(Transformed::yes(call(kind, vec![*left, *right])))
         }
+        Expr::Cast(Cast { expr, field })
+            if *field.data_type() == DataType::Utf8 && is_written_otherwise(&expr, schema) =>
+        {
+            match pg::function("__text") {
+                Some(text) => Ok(Transformed::yes(text.call(vec![*expr]))),
+                None => Ok(Transformed::no(Expr::Cast(Cast { expr, field }))),
+            }
+        }
         // PostgreSQL rounds; a cast by itself would cut off.
         Expr::Cast(Cast { expr, field }) if field.data_type().is_integer() && !is_rint(&expr) => {
             let rounded = match expr.get_type(schema)? {
@@ -176,6 +184,16 @@ fn rewrite_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         },
         Expr::Negative(arg) if integer(&arg) => Ok(Transformed::yes(call(Kind::Neg, vec![*arg]))),
         other => Ok(Transformed::no(other)),
+    })
+}
+
+/// Whether Arrow's text of a value is not PostgreSQL's.
+fn is_written_otherwise(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|t| {
+        matches!(
+            t,
+            DataType::Timestamp(..) | DataType::Interval(_) | DataType::List(_)
+        )
     })
 }
 

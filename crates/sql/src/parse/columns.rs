@@ -15,7 +15,10 @@ pub(super) fn columns(cursor: &mut Cursor<'_>) -> Result<Columns> {
         return Ok(answer);
     }
     if !cursor.at_paren() {
-        return Err(cursor.expected("\"(\" and the columns"));
+        let hint = cursor
+            .at_word("as")
+            .then(|| "write CREATE MATERIALIZED VIEW name AS SELECT ...".to_owned());
+        return Err(cursor.expected("\"(\" and the columns").maybe_hint(hint));
     }
     cursor.expect_sign(&Token::LParen)?;
     loop {

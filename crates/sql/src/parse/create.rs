@@ -57,7 +57,14 @@ pub(super) fn kind(cursor: &mut Cursor<'_>) -> Result<ObjectKind> {
         &written,
         ["source", "table", "view", "materialized", "sink", "alert"],
     );
-    let hint = hint.or_else(|| (written == "stream").then(|| "write CREATE SOURCE".to_owned()));
+    let hint = hint.or_else(|| match written.as_str() {
+        "stream" => Some("write CREATE SOURCE".to_owned()),
+        "index" => Some(
+            "a view is read by its key without one: EXPLAIN SELECT says which reads are".to_owned(),
+        ),
+        "schema" | "database" => Some("pipelines keep objects apart: headwater apply".to_owned()),
+        _ => None,
+    });
     Err(cursor
         .expected("SOURCE, TABLE, VIEW, MATERIALIZED VIEW, SINK or ALERT")
         .maybe_hint(hint))

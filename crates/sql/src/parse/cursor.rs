@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use super::lex::{DIALECT, check_size, lower_first, position, tokens};
 use super::parse_query;
+use super::reserved;
 use super::usual;
 use super::versions::aliases_behind;
 use super::windows::plain_windows;
@@ -174,6 +175,7 @@ impl<'a> Cursor<'a> {
     ) -> Result<T> {
         let rest = plain_windows(self.tokens.get(self.next..).unwrap_or_default());
         let (rest, places) = aliases_behind(rest);
+        let rest = reserved::columns(rest);
         let mut parser = Parser::new(&DIALECT)
             .with_recursion_limit(RECURSION_MAX)
             .with_tokens_with_locations(rest);

@@ -8,6 +8,7 @@ mod dialect;
 mod lex;
 #[cfg(test)]
 mod refused_tests;
+mod reserved;
 mod show;
 #[cfg(test)]
 mod tests;

@@ -64,11 +64,15 @@ pub(super) fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         cursor.word("analyze");
         let _ = cursor.words(&["materialized", "view"])
             || (cursor.at_word("view") && !cursor.is_last() && cursor.word("view"));
+        if !cursor.is_last() && (cursor.at_paren() || at_query(cursor)) {
+            let hint = "figures are there of what runs: create a materialized view and write EXPLAIN ANALYZE name; EXPLAIN SELECT shows a query's plan";
+            let wanted = "the name of a materialized view or alert";
+            return Err(cursor.expected(wanted).hint(hint));
+        }
         let name = cursor.name("the name of a materialized view or alert")?;
         return Ok(StatementKind::Explain(ExplainTarget::Running(name)));
     }
-    let queries = ["select", "with", "values", "from"];
-    if cursor.at_paren() || queries.iter().any(|word| cursor.at_word(word)) {
+    if cursor.at_paren() || at_query(cursor) {
         return Ok(StatementKind::Explain(ExplainTarget::Query(
             cursor.rest_as_query()?,
         )));
@@ -77,6 +81,11 @@ pub(super) fn explain(cursor: &mut Cursor<'_>) -> Result<StatementKind> {
         || (cursor.at_word("view") && !cursor.is_last() && cursor.word("view"));
     let name = cursor.name("a query or the name of a view")?;
     Ok(StatementKind::Explain(ExplainTarget::Relation(name)))
+}
+
+fn at_query(cursor: &mut Cursor<'_>) -> bool {
+    let queries = ["select", "with", "values", "from"];
+    queries.iter().any(|word| cursor.at_word(word))
 }
 
 /// The error for a statement that begins with something unknown.
@@ -90,7 +99,15 @@ pub(super) fn unknown_statement(cursor: &Cursor<'_>) -> SqlError {
         "insert" | "update" | "delete" | "merge" | "copy" => {
             Some("rows come from topics: write to the topic with `headwater produce` or any Kafka client".to_owned())
         }
-        "begin" | "commit" | "set" => Some("statements need no transaction or settings".to_owned()),
+        "begin" | "commit" | "rollback" | "set" | "reset" => {
+            Some("statements need no transaction or settings".to_owned())
+        }
+        "refresh" | "analyze" | "vacuum" => {
+            Some("views are always up to date and need no care".to_owned())
+        }
+        "truncate" => Some("rows go with their topic: headwater topic delete".to_owned()),
+        "grant" | "revoke" => Some("access rights are those of topics: headwater acl".to_owned()),
+        "\\" => Some("SHOW ALL lists what there is, DESCRIBE name shows columns".to_owned()),
         _ => nearest::hint(&written, STATEMENTS),
     };
     cursor

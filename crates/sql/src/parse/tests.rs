@@ -365,3 +365,22 @@ fn alter_pause_and_resume_read() {
     let error = with_options("CREATE SINK s INTO topic FROM v", &nothing).unwrap_err();
     assert!(error.message.contains("is not set"), "{}", error.message);
 }
+
+#[test]
+fn offset_is_a_column_where_no_clause_can_stand() {
+    let query = |text: &str| {
+        let mut statements = parse(text, None).unwrap();
+        match statements.remove(0).kind {
+            StatementKind::Query(query) => query.ast.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        query("SELECT t.key, offset FROM t WHERE Offset > 3 ORDER BY offset LIMIT 2 OFFSET 1"),
+        "SELECT t.key, \"offset\" FROM t WHERE \"offset\" > 3 ORDER BY \"offset\" LIMIT 2 OFFSET 1"
+    );
+    assert_eq!(
+        query("SELECT max(offset) AS offset, t.offset + 1 FROM t OFFSET 4"),
+        "SELECT max(\"offset\") AS offset, t.\"offset\" + 1 FROM t OFFSET 4"
+    );
+}

@@ -62,13 +62,19 @@ pub(super) fn like_pattern(pattern: &Expr, escape: &ValueWithSpan) -> Expr {
     )
 }
 
-/// `a[:2]` and `a[3:]` with both bounds.
+/// `a[:2]` and `a[3:]` with both bounds; `(a).b` and `a[1].b` with the field as DataFusion reads it.
 pub(super) fn slices(root: &Expr, chain: &[AccessExpr]) -> Option<Expr> {
+    let is_field = |access: &AccessExpr| matches!(access, AccessExpr::Dot(Expr::Identifier(_)));
+    // What precedes is the name of a column.
+    let named = match root {
+        Expr::Identifier(_) => chain.iter().take_while(|access| is_field(access)).count(),
+        _ => 0,
+    };
     let open = |access: &AccessExpr| {
         matches!(access, AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, .. })
             if lower_bound.is_none() || upper_bound.is_none())
     };
-    if !chain.iter().any(open) {
+    if !chain.iter().any(open) && !chain.iter().skip(named).any(is_field) {
         return None;
     }
     let closed = |access: &AccessExpr| match access {
@@ -85,11 +91,23 @@ pub(super) fn slices(root: &Expr, chain: &[AccessExpr]) -> Option<Expr> {
             ),
             stride: stride.clone(),
         }),
+        AccessExpr::Dot(Expr::Identifier(field)) => {
+            let name = match field.quote_style {
+                Some(_) => field.value.clone(),
+                None => field.value.to_lowercase(),
+            };
+            AccessExpr::Dot(text(name))
+        }
         other => other.clone(),
     };
+    let (column, rest) = chain.split_at(named);
     Some(Expr::CompoundFieldAccess {
         root: Box::new(root.clone()),
-        access_chain: chain.iter().map(closed).collect(),
+        access_chain: column
+            .iter()
+            .cloned()
+            .chain(rest.iter().map(closed))
+            .collect(),
     })
 }
 

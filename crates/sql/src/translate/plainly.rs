@@ -74,7 +74,7 @@ const WAYS: [(&str, &str); 21] = [
     ),
     (
         "cannot coerce arithmetic",
-        "cast one side: CAST(x AS BIGINT); to a time add an INTERVAL: ts + INTERVAL '5 seconds'",
+        "cast one side: CAST(x AS BIGINT); to a time add an INTERVAL: ts + INTERVAL '5 seconds'; of JSON: x::jsonb - 'key'",
     ),
     (
         "non-boolean",

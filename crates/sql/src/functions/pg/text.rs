@@ -46,6 +46,11 @@ pub(super) const FUNCTIONS: &[Def] = &[
             Ok(O::Text(quote_ident(a[0].text())))
         })],
     ),
+    // What a CAST to TEXT gives.
+    def(
+        "__text",
+        &[over(&[Any], Text, |a| Ok(O::Text(shown(&a[0]))))],
+    ),
     def(
         "quote_literal",
         &[over(&[Any], Text, |a| {
