@@ -63,13 +63,14 @@ impl Broker {
         records: Option<Bytes>,
     ) -> Result<Ticket, BrokerError> {
         let ticket = self.produce_as(None, topic, partition, records);
-        self.write_produced();
+        self.write_produced(false);
         ticket
     }
 
-    /// Has everything written that was taken by [`Broker::produce_as`]; may wait for the disk while it does so itself.
-    pub fn write_produced(&self) {
-        self.log.write_submitted();
+    /// Has everything written that was taken by [`Broker::produce_as`]; `here` by this thread, which then waits for the disk, where
+    /// that is faster.
+    pub fn write_produced(&self, here: bool) {
+        self.log.write_submitted(here);
     }
 
     /// As [`Broker::produce`], for a client that may write in a transaction. [`Broker::write_produced`] has to follow.

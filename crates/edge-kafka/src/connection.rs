@@ -134,7 +134,7 @@ pub(crate) async fn run<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         connection_budget,
         unanswered: Arc::clone(&unanswered),
         node: Arc::clone(&node),
-        produced: false,
+        produced: 0,
     };
     let client_host = Arc::from(peer.to_canonical().to_string());
     let reader = read_requests(inbox, node, client_host, send);
@@ -170,7 +170,7 @@ async fn read_requests<R: AsyncRead + Unpin>(
             Ok(next) => next,
             Err(end) => return end,
         };
-        inbox.produced |= frame::is_produce(&frame);
+        inbox.produced += usize::from(frame::is_produce(&frame));
         let later = match dispatch(frame, &node, &client_host) {
             Ok(later) => later,
             Err(error) => return End::Refused(error),
@@ -300,8 +300,8 @@ struct Inbox<R> {
     /// Requests whose answers have not been written yet.
     unanswered: Arc<AtomicUsize>,
     node: Arc<Node>,
-    /// Something was given to the log, and not yet to the disk: the next request may be there already, to share the write.
-    produced: bool,
+    /// Requests given to the log, and not yet to the disk: the next one may be there already, to share the write.
+    produced: usize,
 }
 
 impl<R: AsyncRead + Unpin> Inbox<R> {
@@ -332,8 +332,11 @@ impl<R: AsyncRead + Unpin> Inbox<R> {
     }
 
     fn write_produced(&mut self) {
-        if std::mem::take(&mut self.produced) {
-            self.node.broker.write_produced();
+        let produced = std::mem::take(&mut self.produced);
+        if produced > 0 {
+            // While this thread waited for the disk, no other answer of the connection would go out.
+            let nothing_else = self.unanswered.load(Ordering::Relaxed) <= produced;
+            self.node.broker.write_produced(nothing_else);
         }
     }
 

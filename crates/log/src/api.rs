@@ -202,9 +202,9 @@ pub trait Log: Send + Sync + 'static {
         self.submit(commit)
     }
 
-    /// Has everything written that was submitted. May do so on this thread, and then waits for the disk: not to be called with
-    /// locks held.
-    fn write_submitted(&self) {}
+    /// Has everything written that was submitted. Who has nothing better to do says that it may be `here`, on this thread, which
+    /// then waits for the disk: not with locks held.
+    fn write_submitted(&self, _here: bool) {}
 
     /// Reads whole batches from the one that holds `from`, until `max_bytes` is reached (at least one if there is any
     /// below the bound). Empty at the end. May touch the disk.

@@ -48,8 +48,9 @@ pub(super) fn run(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
 }
 
 /// Has what is queued written, by this thread or by the writer's.
-pub(super) fn write_submitted(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
-    if shared.may_write_here()
+pub(super) fn write_submitted(shared: &Arc<Shared>, writer: &Mutex<Writer>, here: bool) {
+    if shared.is_alone()
+        && here
         && let Some(mut writer) = writer.try_lock()
     {
         let _told = ToldOfPanic::new("submitting", shared);
@@ -63,7 +64,8 @@ pub(super) fn write_submitted(shared: &Arc<Shared>, writer: &Mutex<Writer>) {
 }
 
 impl Shared {
-    fn may_write_here(&self) -> bool {
+    /// Counts the caller, too.
+    fn is_alone(&self) -> bool {
         let mut state = self.state.lock();
         state.callers += 1;
         state.callers == 1

@@ -275,9 +275,9 @@ impl Log for LocalLog {
         self.shared.submit_later(commit)
     }
 
-    fn write_submitted(&self) {
+    fn write_submitted(&self, here: bool) {
         if self.hands.is_none() {
-            here::write_submitted(&self.shared, &self.writer);
+            here::write_submitted(&self.shared, &self.writer, here);
         }
     }
 

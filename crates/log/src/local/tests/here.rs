@@ -29,7 +29,7 @@ fn who_is_alone_writes_when_it_says_so_and_by_itself() {
         let both = [later(&log, &commit), later(&log, &commit)];
         std::thread::sleep(Duration::from_millis(2));
         let (before, fsyncs) = (log.state(p), log.metrics().fsyncs);
-        log.write_submitted();
+        log.write_submitted(true);
         let (after, fsyncs_after) = (log.state(p), log.metrics().fsyncs);
         both.into_iter().for_each(|durable| wait(durable).unwrap());
         (before.durable_end + 10, fsyncs + 1) == (after.durable_end, fsyncs_after)
@@ -45,10 +45,10 @@ fn a_slow_disk_holds_nobody_up_twice() {
     disk.set_sync_takes(Duration::from_millis(400));
     let began = Instant::now();
     let first = later(&log, &commit);
-    log.write_submitted();
+    log.write_submitted(true);
     assert!(began.elapsed() >= Duration::from_millis(400));
     let second = later(&log, &commit);
-    log.write_submitted();
+    log.write_submitted(true);
     assert_eq!(log.state(partition(1)).durable_end, 5);
     wait(first).unwrap();
     wait(second).unwrap();
@@ -72,7 +72,7 @@ fn many_at_once_lose_nothing() {
                         _ => Ok(later(log, &commit)),
                     };
                     if round % 7 > 0 {
-                        log.write_submitted();
+                        log.write_submitted(true);
                     }
                     // Waits for every other one only, so that some are queued behind each other.
                     if let Some(durable) = durable.ok().filter(|_| round % 2 == 0) {
@@ -98,7 +98,7 @@ fn what_finds_no_room_here_is_tried_again_by_the_thread() {
     let commit = commit_of(&[(partition(1), batch(5, 1))]);
     disk.set_writes_full(true);
     let stuck = later(&log, &commit);
-    log.write_submitted();
+    log.write_submitted(true);
     assert!(log.metrics().full);
     disk.set_writes_full(false);
     wait(stuck).unwrap();
@@ -112,7 +112,7 @@ fn a_sync_that_fails_here_poisons_for_good() {
     let commit = commit_of(&[(partition(1), batch(5, 1))]);
     disk.fail_sync();
     let failed = later(&log, &commit);
-    log.write_submitted();
+    log.write_submitted(true);
     assert!(log.failure().is_some());
     wait(failed).unwrap_err();
     assert!(matches!(
