@@ -226,7 +226,7 @@ fn call(text: &str, from: &Schema) -> AggregateCall {
         (AggregateFunction::Count, _) | (_, None) => DataType::Int64,
         (AggregateFunction::Sum, Some(DataType::Decimal128(_, s))) => DataType::Decimal128(38, s),
         (AggregateFunction::Avg, Some(DataType::Decimal128(p, s))) => {
-            DataType::Decimal128((p + 4).min(38), s + 4)
+            DataType::Decimal128(38, (s + 4).max(16.min(37 - (p as i8 - s))))
         }
         (AggregateFunction::Sum | AggregateFunction::Avg, _) => DataType::Float64,
         (_, Some(other)) => other,

@@ -252,6 +252,11 @@ fn binary(left: &Expr, op: &BinaryOperator, right: &Expr, span: Span) -> Option<
         BinaryOperator::QuestionAnd => "jsonb_exists_all",
         BinaryOperator::StringConcat if json() => "jsonb_concat",
         BinaryOperator::Minus if is_json(left) => "jsonb_delete",
+        BinaryOperator::Overlaps => {
+            let ([a, b], [c, d]) = (pair(left)?, pair(right)?);
+            let all = [a, b, c, d].into_iter().cloned().collect();
+            return Some(call("times_overlap", all, span));
+        }
         BinaryOperator::PGOverlap => "array_has_any",
         BinaryOperator::PGStartsWith => "starts_with",
         BinaryOperator::PGRegexMatch => return Some(regex(None, false)),
@@ -261,6 +266,14 @@ fn binary(left: &Expr, op: &BinaryOperator, right: &Expr, span: Span) -> Option<
         _ => return None,
     };
     Some(call(name, vec![left.clone(), right.clone()], span))
+}
+
+/// `(a, b)`
+fn pair(expr: &Expr) -> Option<[&Expr; 2]> {
+    match expr {
+        Expr::Tuple(all) => all.iter().collect::<Vec<_>>().try_into().ok(),
+        _ => None,
+    }
 }
 
 /// The elements of an array that is written out.

@@ -100,10 +100,13 @@ impl ExactSum {
             (true, DataType::Decimal128(_, from), DataType::Decimal128(_, to)) => {
                 let power =
                     10i128.checked_pow(u32::try_from(i32::from(*to) - i32::from(*from)).ok()?)?;
+                // One digit more, which is rounded away: halves away from zero.
+                let power = power.checked_mul(10)?;
                 let scaled = i256::from_i128(sum).checked_mul(i256::from_i128(power))?;
-                scaled
+                let longer = scaled
                     .checked_div(i256::from_i128(i128::from(self.counts[group])))?
-                    .to_i128()
+                    .to_i128()?;
+                Some(longer.checked_add(5 * longer.signum())? / 10)
             }
             (true, _, _) => sum.checked_div(i128::from(self.counts[group])),
         }

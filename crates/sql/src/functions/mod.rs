@@ -1,6 +1,7 @@
 //! Functions that DataFusion lacks or that must behave otherwise here. Used alike by views and by ad-hoc queries.
 
 pub(crate) mod aggregates;
+mod average;
 pub(crate) mod calendar;
 pub(crate) mod checked;
 pub mod clock;
@@ -40,5 +41,6 @@ pub(crate) fn aggregate() -> Vec<Arc<AggregateUDF>> {
     let mut all = aggregates::all();
     all.push(Arc::new(sum::ExactSum::new().into()));
     all.extend(extreme::both());
+    all.push(average::avg());
     all
 }

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, JoinOperator, Query as SqlQuery, Select, SelectItem, Spanned, TableFactor,
-    Visit, Visitor,
+    Distinct, Expr, JoinOperator, ObjectName, Query as SqlQuery, Select, SelectItem, Spanned,
+    TableFactor, Visit, Visitor,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -93,6 +93,10 @@ pub(super) fn first_subquery(query: &Query) -> Option<Position> {
     })
 }
 
+fn called(name: &ObjectName, wanted: &str) -> bool {
+    name.to_string().eq_ignore_ascii_case(wanted)
+}
+
 struct Finder<'a> {
     query: &'a Query,
 }
@@ -122,6 +126,14 @@ impl Finder<'_> {
         } else {
             ControlFlow::Continue(())
         }
+    }
+
+    fn matches(&self, span: Span) -> Flow {
+        self.refuse(
+            span,
+            "regexp_matches gives a row of texts for each match, which is not known",
+            "write regexp_match(text, pattern) for the first match, regexp_substr(text, pattern, 1, n) for another, or unnest(regexp_split_to_array(text, pattern)) for what is between them",
+        )
     }
 
     fn select_list(&self, select: &Select) -> Flow {
@@ -226,6 +238,20 @@ impl Visitor for Finder<'_> {
         self.joins(select)
     }
 
+    fn pre_visit_expr(&mut self, expr: &Expr) -> Flow {
+        match expr {
+            Expr::Function(call) if called(&call.name, "regexp_matches") => {
+                self.matches(expr.span())
+            }
+            Expr::Function(call) if called(&call.name, "collect") => self.refuse(
+                expr.span(),
+                "COLLECT gives a multiset, which is no type here",
+                "write array_agg(x) FILTER (WHERE x IS NOT NULL), which gives an array of the same values",
+            ),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Flow {
         match factor {
             TableFactor::UNNEST {
@@ -241,6 +267,14 @@ impl Visitor for Finder<'_> {
                 "UNNEST of several lists side by side is not known",
                 "unnest one list, of structs if need be",
             ),
+            TableFactor::Table {
+                name,
+                args: Some(_),
+                ..
+            } if called(name, "regexp_matches") => self.matches(factor.span()),
+            TableFactor::Function { name, .. } if called(name, "regexp_matches") => {
+                self.matches(factor.span())
+            }
             TableFactor::Table {
                 sample: Some(_), ..
             } => self.refuse(factor.span(), "TABLESAMPLE is not known in a view", ADHOC),

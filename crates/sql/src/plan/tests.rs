@@ -433,6 +433,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "1:22 WITH ORDINALITY",
         "leave it out",
     ),
+    (
+        "SELECT card, COLLECT(id) AS ids FROM payments GROUP BY card",
+        "1:14 COLLECT",
+        "array_agg",
+    ),
+    (
+        "SELECT m FROM payments, regexp_matches(card, 'a', 'g') AS m",
+        "1:25 regexp_matches",
+        "regexp_match(",
+    ),
 ];
 
 #[test]

@@ -2,7 +2,7 @@
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments,
+    FunctionArguments, TimezoneInfo,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
@@ -60,7 +60,20 @@ pub(super) fn named(function: &Function, span: Span) -> Option<Expr> {
         }
         "make_interval" => make_interval(function, span),
         "ceiling" => renamed(function, "ceil", span),
-        "array_remove" => renamed(function, "array_remove_all", span),
+        // Since midnight.
+        "age" => {
+            let [time] = arguments(function)? else {
+                return None;
+            };
+            let midnight = Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(call("current_date", Vec::new(), span)),
+                data_type: DataType::Timestamp(None, TimezoneInfo::None),
+                array: false,
+                format: None,
+            };
+            Some(call("age", vec![midnight, plain(time)?.clone()], span))
+        }
         "array_replace" => renamed(function, "array_replace_all", span),
         // An empty array has no length in PostgreSQL.
         "array_length" | "array_upper" => {

@@ -1,10 +1,12 @@
 //! PostgreSQL's functions that DataFusion lacks or answers otherwise, one file for a family.
 
+mod arrays;
 pub(crate) mod civil;
 mod format;
 mod json;
 pub(crate) mod kit;
 mod numeric;
+mod overlaps;
 mod pattern;
 mod regex;
 mod shown;
@@ -25,10 +27,13 @@ pub(crate) fn functions() -> &'static [Arc<ScalarUDF>] {
             text::FUNCTIONS,
             regex::FUNCTIONS,
             times::FUNCTIONS,
+            overlaps::FUNCTIONS,
             numeric::FUNCTIONS,
             json::FUNCTIONS,
+            arrays::FUNCTIONS,
         ];
-        families.into_iter().flatten().map(kit::Def::udf).collect()
+        let rows = families.into_iter().flatten().map(kit::Def::udf);
+        rows.chain([arrays::remove()]).collect()
     });
     &ALL
 }

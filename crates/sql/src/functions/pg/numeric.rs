@@ -267,13 +267,15 @@ pub(super) fn to_char(value: &A<'_>, pattern: &str) -> Answer {
     let whole = whole.trim_start_matches('0');
     negative &= !whole.is_empty() || fraction.bytes().any(|b| b != b'0');
     let overflow = whole.len() > width;
-    let body =
-        whole_part(&shape, whole, width, overflow) + &fraction_part(&shape, &fraction, overflow);
+    let fraction = fraction_part(&shape, &fraction, overflow);
+    // A number without digits behind the point has one before it.
+    let bare = fraction.is_empty() || (shape.compact && fraction == ".");
+    let body = whole_part(&shape, whole, (width, bare), overflow) + &fraction;
     Ok(O::Text(signed(&shape, negative, &body, whole)))
 }
 
 /// The digits before the point with their groups, blanks where there is nothing yet.
-fn whole_part(shape: &Shape, digits: &str, width: usize, overflow: bool) -> String {
+fn whole_part(shape: &Shape, digits: &str, (width, bare): (usize, bool), overflow: bool) -> String {
     let mut out = String::new();
     let mut seen = 0;
     let mut begun = false;
@@ -292,7 +294,7 @@ fn whole_part(shape: &Shape, digits: &str, width: usize, overflow: bool) -> Stri
                     .and_then(|i| digits.as_bytes().get(i));
                 begun |= digit.is_some() || first_zero.is_some_and(|z| seen >= z);
                 // The last 9 before a point stays empty for a fraction only.
-                let last = seen + 1 == width && !shape.point;
+                let last = seen + 1 == width && bare;
                 seen += 1;
                 match (overflow, digit) {
                     (true, _) => out.push('#'),
