@@ -21,7 +21,11 @@ pub(crate) fn session() -> SessionContext {
     let config = SessionConfig::new()
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .with_target_partitions(1);
-    SessionContext::new_with_config(config)
+    let session = SessionContext::new_with_config(config);
+    for function in headwater_sql::aggregate_functions() {
+        session.register_udaf(function.as_ref().clone());
+    }
+    session
 }
 
 pub(crate) fn expr(text: &str, schema: &Schema) -> PhysExpr {

@@ -289,6 +289,15 @@ impl Outbox {
     }
 }
 
+/// However reading ends, what was given to the log is written.
+impl<R> Drop for Inbox<R> {
+    fn drop(&mut self) {
+        if self.produced > 0 {
+            self.node.broker.write_produced(false);
+        }
+    }
+}
+
 /// The reading half: bytes in, accounted frames out.
 struct Inbox<R> {
     read: R,

@@ -46,6 +46,7 @@ pub use exprs::{
     INPUT, InputExprs, WATERMARK, clock_watermark, input_exprs, input_graph, input_graph_at,
     physical_schema_of, schema_of, source_exprs, table_exprs,
 };
+pub use functions::aggregate as aggregate_functions;
 pub use functions::clock::StepClock;
 pub use functions::pg::value_text;
 pub use names::query_names;

@@ -80,6 +80,7 @@ impl Stage {
         let ticket =
             self.broker
                 .produce_as(Some(writer(id, v2)), &named("t"), index, Some(batch))?;
+        self.broker.write_produced(true);
         ticket.settle().await
     }
 

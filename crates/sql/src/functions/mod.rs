@@ -36,8 +36,8 @@ pub(crate) fn scalar(clock: &StepClock) -> Vec<Arc<ScalarUDF>> {
     ]
 }
 
-/// Aggregate functions to register over DataFusion's.
-pub(crate) fn aggregate() -> Vec<Arc<AggregateUDF>> {
+/// Aggregate functions to register over DataFusion's, for whoever runs a batch query without a [`crate::Session`].
+pub fn aggregate() -> Vec<Arc<AggregateUDF>> {
     let mut all = aggregates::all();
     all.push(Arc::new(sum::ExactSum::new().into()));
     all.extend(extreme::both());
