@@ -69,6 +69,9 @@ impl Catalog for WithTopics<'_> {
 
 type Answered = Result<Arc<dyn TableProvider>, SqlError>;
 
+/// A relation and its name.
+type Named = (String, Arc<dyn TableProvider>);
+
 /// Ends of a pipeline's partitions: (input, partition) and offset.
 type Ends = Vec<((u32, i32), Offset)>;
 
@@ -164,7 +167,7 @@ impl Engine {
         &self,
         objects: &Objects,
         names: &[String],
-    ) -> Result<Vec<(String, Arc<dyn TableProvider>)>, SqlError> {
+    ) -> Result<Vec<Named>, SqlError> {
         let mut owners: Vec<Arc<Shared>> = Vec::new();
         for (shared, _) in names.iter().filter_map(|name| self.owner(name)) {
             if !owners.iter().any(|known| Arc::ptr_eq(known, &shared)) {

@@ -98,7 +98,7 @@ fn last_window(built: &Built) -> Result<(NodeId, usize), Refused> {
                 | Op::Aggregate(_),
                 _,
             ) => {
-                return Err(no_window_end(&columns, &built));
+                return Err(no_window_end(&columns, built));
             }
             _ => return Err(no_window()),
         }

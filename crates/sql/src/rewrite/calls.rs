@@ -24,56 +24,13 @@ pub(super) fn named(function: &Function, span: Span) -> Option<Expr> {
             let now = call("now", Vec::new(), span);
             Some(call("timezone", vec![text("UTC"), now], span))
         }
-        "to_json" | "to_jsonb" => {
-            let [arg] = arguments(function)? else {
-                return None;
-            };
-            let inner = plain(arg).filter(|inner| is_json(inner))?;
-            let target = if name == "to_json" {
-                "json_in"
-            } else {
-                "jsonb_in"
-            };
-            Some(call(target, vec![inner.clone()], span))
-        }
+        "to_json" | "to_jsonb" => to_json(function, &name, span),
         "json_build_object" | "jsonb_build_object" | "json_build_array" | "jsonb_build_array" => {
-            let args: Vec<Expr> = arguments(function)?
-                .iter()
-                .filter_map(plain)
-                .cloned()
-                .collect();
-            // Visited once more inside of something that was rewritten.
-            if args
-                .first()
-                .and_then(literal)
-                .is_some_and(|mask| mask.starts_with(MASK))
-            {
-                return None;
-            }
-            let mask: String = args
-                .iter()
-                .map(|arg| if is_json(arg) { '1' } else { '0' })
-                .collect();
-            let mut all = vec![text(format!("{MASK}{mask}"))];
-            all.extend(args);
-            Some(call(&name, all, span))
+            json_build(function, &name, span)
         }
         "make_interval" => make_interval(function, span),
         "ceiling" => renamed(function, "ceil", span),
-        // Since midnight.
-        "age" => {
-            let [time] = arguments(function)? else {
-                return None;
-            };
-            let midnight = Expr::Cast {
-                kind: CastKind::Cast,
-                expr: Box::new(call("current_date", Vec::new(), span)),
-                data_type: DataType::Timestamp(None, TimezoneInfo::None),
-                array: false,
-                format: None,
-            };
-            Some(call("age", vec![midnight, plain(time)?.clone()], span))
-        }
+        "age" => age(function, span),
         "array_replace" => renamed(function, "array_replace_all", span),
         // An empty array has no length in PostgreSQL.
         "array_length" | "array_upper" => {
@@ -83,58 +40,115 @@ pub(super) fn named(function: &Function, span: Span) -> Option<Expr> {
         "cardinality" | "array_ndims" | "array_position" => {
             Some(as_int(renamed(function, &name, span)?))
         }
-        "array_lower" => {
-            let length = renamed(function, "array_length", span)?;
-            let length = call("nullif", vec![length, number(0)], span);
-            Some(call(
-                "least",
-                vec![
-                    length.clone(),
-                    call("div", vec![length.clone(), length], span),
-                ],
-                span,
-            ))
-        }
-        "trim_array" => {
-            let args: Vec<Expr> = arguments(function)?
-                .iter()
-                .filter_map(plain)
-                .cloned()
-                .collect();
-            let [array, count] = args.as_slice() else {
-                return None;
-            };
-            let last = Expr::BinaryOp {
-                left: Box::new(as_int(call("cardinality", vec![array.clone()], span))),
-                op: BinaryOperator::Minus,
-                right: Box::new(count.clone()),
-            };
-            Some(call(
-                "array_slice",
-                vec![array.clone(), number(1), last],
-                span,
-            ))
-        }
-        "array_fill" => {
-            let args: Vec<Expr> = arguments(function)?
-                .iter()
-                .filter_map(plain)
-                .cloned()
-                .collect();
-            let [value, lengths] = args.as_slice() else {
-                return None;
-            };
-            let [length] = elements(lengths)? else {
-                return None;
-            };
-            Some(call(
-                "array_repeat",
-                vec![value.clone(), length.clone()],
-                span,
-            ))
-        }
+        "array_lower" => array_lower(function, span),
+        "trim_array" => trim_array(function, span),
+        "array_fill" => array_fill(function, span),
         _ => super::flink::named(function, &name, span),
     }
+}
+
+fn plain_arguments(function: &Function) -> Option<Vec<Expr>> {
+    Some(
+        arguments(function)?
+            .iter()
+            .filter_map(plain)
+            .cloned()
+            .collect(),
+    )
+}
+
+fn to_json(function: &Function, name: &str, span: Span) -> Option<Expr> {
+    let [arg] = arguments(function)? else {
+        return None;
+    };
+    let inner = plain(arg).filter(|inner| is_json(inner))?;
+    let target = if name == "to_json" {
+        "json_in"
+    } else {
+        "jsonb_in"
+    };
+    Some(call(target, vec![inner.clone()], span))
+}
+
+/// Which of the arguments are JSON goes in front of them.
+fn json_build(function: &Function, name: &str, span: Span) -> Option<Expr> {
+    let args = plain_arguments(function)?;
+    // Visited once more inside of something that was rewritten.
+    if args
+        .first()
+        .and_then(literal)
+        .is_some_and(|mask| mask.starts_with(MASK))
+    {
+        return None;
+    }
+    let mask: String = args
+        .iter()
+        .map(|arg| if is_json(arg) { '1' } else { '0' })
+        .collect();
+    let mut all = vec![text(format!("{MASK}{mask}"))];
+    all.extend(args);
+    Some(call(name, all, span))
+}
+
+/// Of one time: since midnight.
+fn age(function: &Function, span: Span) -> Option<Expr> {
+    let [time] = arguments(function)? else {
+        return None;
+    };
+    let midnight = Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(call("current_date", Vec::new(), span)),
+        data_type: DataType::Timestamp(None, TimezoneInfo::None),
+        array: false,
+        format: None,
+    };
+    Some(call("age", vec![midnight, plain(time)?.clone()], span))
+}
+
+/// 1, or nothing for an empty array.
+fn array_lower(function: &Function, span: Span) -> Option<Expr> {
+    let length = renamed(function, "array_length", span)?;
+    let length = call("nullif", vec![length, number(0)], span);
+    Some(call(
+        "least",
+        vec![
+            length.clone(),
+            call("div", vec![length.clone(), length], span),
+        ],
+        span,
+    ))
+}
+
+fn trim_array(function: &Function, span: Span) -> Option<Expr> {
+    let args = plain_arguments(function)?;
+    let [array, count] = args.as_slice() else {
+        return None;
+    };
+    let last = Expr::BinaryOp {
+        left: Box::new(as_int(call("cardinality", vec![array.clone()], span))),
+        op: BinaryOperator::Minus,
+        right: Box::new(count.clone()),
+    };
+    Some(call(
+        "array_slice",
+        vec![array.clone(), number(1), last],
+        span,
+    ))
+}
+
+fn array_fill(function: &Function, span: Span) -> Option<Expr> {
+    let args = plain_arguments(function)?;
+    let [value, lengths] = args.as_slice() else {
+        return None;
+    };
+    let [length] = elements(lengths)? else {
+        return None;
+    };
+    Some(call(
+        "array_repeat",
+        vec![value.clone(), length.clone()],
+        span,
+    ))
 }
 
 /// DataFusion counts without a sign.

@@ -30,6 +30,9 @@ pub(super) struct Change {
     pub weight: i64,
 }
 
+/// Of a row, or of its place among others of its time.
+type Bytes = Box<[u8]>;
+
 /// A version's time, and the bytes that say which of that time follows which.
 pub(super) type Place = (i64, Box<[u8]>);
 
@@ -286,7 +289,7 @@ impl State {
     /// The watermark and the rows that were saved. `order`: the bytes by which versions follow each other.
     pub(super) fn load(
         from: &mut dyn Read,
-        order: &mut dyn FnMut(&[Box<[u8]>]) -> io::Result<Vec<Box<[u8]>>>,
+        order: &mut dyn FnMut(&[Bytes]) -> io::Result<Vec<Bytes>>,
     ) -> io::Result<(i64, Self)> {
         expect_version(from, VERSION)?;
         let gone_us = get_u64(from)? as i64;

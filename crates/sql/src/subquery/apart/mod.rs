@@ -62,7 +62,7 @@ pub(crate) fn is_left(plan: &LogicalPlan) -> bool {
         let there = |column: &&Column| inputs.iter().any(|i| i.schema().has_column(column));
         node.apply_expressions(|expr| {
             left |= expr.exists(subquery)?;
-            left |= !inputs.is_empty() && !expr.column_refs().iter().all(|column| there(column));
+            left |= !inputs.is_empty() && !expr.column_refs().iter().all(&there);
             Ok(TreeNodeRecursion::Continue)
         })
     });
